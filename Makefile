@@ -1,0 +1,73 @@
+# Everything a person does here. `run` and `test` need python3 (3.11 or 3.12) and make, nothing else:
+# they make .venv and install what requirements/*.lock names, checked by hash, when a lock changed.
+# Arguments are passed on: make run ARGS="--port 9001", make test ARGS="-k settings -x"
+
+VENV := .venv
+BIN := $(VENV)/bin
+TOOLS := .venv-tools
+UV_VERSION := 0.13.9
+ARGS ?=
+PYTHON ?= $(shell for p in python3.12 python3.11 python3 python; do \
+	$$p -c 'import sys, venv, ensurepip; sys.exit(sys.version_info[:2] not in ((3, 11), (3, 12)))' \
+	>/dev/null 2>&1 && echo $$p && break; done)
+PIP_INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input
+COMPILE = $(TOOLS)/bin/uv pip compile --quiet pyproject.toml --universal --python-version 3.11 \
+	--generate-hashes --no-annotate --no-emit-index-url --custom-compile-command "make lock"
+
+.DEFAULT_GOAL := help
+.PHONY: help run test check format bench lock clean
+
+help: ## what there is to make
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: $(VENV)/run.stamp ## start everything on this machine; Ctrl-C stops it
+	@exec $(BIN)/artic up $(ARGS)
+
+test: $(VENV)/dev.stamp ## the tests, without the slow ones and those that need Docker
+	@$(BIN)/pytest -n 2 -m "not slow and not docker" $(ARGS)
+
+check: $(VENV)/dev.stamp ## style and types, as strict as they get
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check --quiet . || { echo "not formatted: make format"; exit 1; }
+	@$(BIN)/mypy
+
+format: $(VENV)/dev.stamp ## put the code into its one form
+	@$(BIN)/ruff check --fix --quiet .
+	@$(BIN)/ruff format --quiet .
+
+bench: $(VENV)/dev.stamp ## the measurements of docs/measurements.md
+	@$(BIN)/python -m bench $(ARGS)
+
+lock: $(TOOLS)/uv-$(UV_VERSION).stamp ## write requirements/*.lock anew; UPGRADE=--upgrade for newer versions
+	@$(COMPILE) $(UPGRADE) --group build --output-file requirements/run.lock
+	@$(COMPILE) $(UPGRADE) --group build --group test --group check \
+		--constraint requirements/run.lock --output-file requirements/dev.lock
+	@$(COMPILE) $(UPGRADE) --group build --all-extras \
+		--constraint requirements/run.lock --output-file requirements/extras.lock
+
+clean: ## remove what was installed and cached here; data in .artic stays
+	rm -rf $(VENV) $(TOOLS) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(BIN)/python:
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or 3.12 with venv is needed (on Debian: apt install \
+	python3 python3-venv); if it has another name: make run PYTHON=/path/to/python3.12" >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV)
+
+$(VENV)/run.stamp: requirements/run.lock pyproject.toml | $(BIN)/python
+	@echo "Installing (once, and again when the lock changes) ..."
+	@$(PIP_INSTALL) --require-hashes --no-deps -r requirements/run.lock
+	@$(PIP_INSTALL) --no-deps --no-build-isolation --editable .
+	@touch $@
+
+# the development lock holds all of the run lock, in the same versions
+$(VENV)/dev.stamp: requirements/dev.lock requirements/run.lock pyproject.toml | $(BIN)/python
+	@echo "Installing (once, and again when the lock changes) ..."
+	@$(PIP_INSTALL) --require-hashes --no-deps -r requirements/dev.lock
+	@$(PIP_INSTALL) --no-deps --no-build-isolation --editable .
+	@touch $(VENV)/run.stamp $@
+
+$(TOOLS)/uv-$(UV_VERSION).stamp: | $(BIN)/python
+	@$(BIN)/python -m venv --clear $(TOOLS)
+	@$(TOOLS)/bin/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+	@touch $@

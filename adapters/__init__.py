@@ -1,0 +1,1 @@
+"""Everything that touches the world: one file for each thing outside."""

@@ -1,0 +1,329 @@
+"""Agents: what their owners want, where they lie, and how much of it their rows have seen.
+
+A wanted state gets its epoch in the transaction that writes it, counted on from the row's last
+one whoever held the row, so that no late command of a former holder can apply. Locks are taken
+in one order everywhere: agent, then its row.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal
+from uuid import UUID, uuid4
+
+import asyncpg
+
+from adapters.db.connection import Connection, Database, connection, transaction
+from adapters.db.errors import BadCursor, NoSuchPlan, NoSuchUser
+from adapters.db.placement import ShardFill, choose_shard
+from engine.rows import ROWS_PER_SHARD
+
+Wanted = Literal["running", "stopped", "deleted"]
+AgentStatus = Literal["creating", "running", "stopped", "error"]
+
+PLACES_LOCK = 0x41525503
+"""Advisory lock under which rows are given out."""
+
+_SELECT = (
+    "SELECT id, user_id, name, symbol, timeframe, strategy_name, strategy_params,"
+    " interval_seconds, live_mode, risk_params, plan_id, shard, row, epoch, wanted,"
+    " close_position, applied_epoch, status, status_detail, created_at, updated_at FROM agents"
+)
+_COLUMNS = _SELECT.removeprefix("SELECT ").removesuffix(" FROM agents")
+_INSERT = (
+    "INSERT INTO agents (id, user_id, name, symbol, timeframe, strategy_name, strategy_params,"
+    " interval_seconds, live_mode, risk_params, plan_id, shard, row, epoch, wanted)"
+    " VALUES ($1, $2, $3, $4, $5, $6, $7::jsonb, $8, $9, $10::jsonb, $11, $12, $13, $14, $15)"
+    " RETURNING "
+)
+_CHANGE = (
+    "WITH given AS (UPDATE shard_rows SET epoch = epoch + 1 WHERE shard = $1 AND row = $2"
+    " RETURNING epoch AS new_epoch) UPDATE agents SET wanted = $4, close_position = $5,"
+    " epoch = new_epoch, updated_at = clock_timestamp() FROM given WHERE id = $3 RETURNING "
+)
+
+
+@dataclass(frozen=True, slots=True)
+class NewAgent:
+    """An agent to be made. wanted is running or stopped."""
+
+    user_id: UUID
+    name: str
+    symbol: str
+    timeframe: str
+    strategy_name: str
+    strategy_params: Mapping[str, Any]
+    interval_seconds: int
+    risk_params: Mapping[str, Any]
+    plan_id: int
+    live_mode: bool = False
+    wanted: Wanted = "running"
+    id: UUID = field(default_factory=uuid4)
+
+
+@dataclass(frozen=True, slots=True)
+class Agent:
+    """Wanted state with its epoch; status and status_detail are those of its newest stored event.
+
+    applied_epoch below epoch: the command may still be on its way. updated_at: of wanted.
+    """
+
+    id: UUID
+    user_id: UUID
+    name: str
+    symbol: str
+    timeframe: str
+    strategy_name: str
+    strategy_params: Mapping[str, Any]
+    interval_seconds: int
+    live_mode: bool
+    risk_params: Mapping[str, Any]
+    plan_id: int
+    shard: int
+    row: int
+    epoch: int
+    wanted: Wanted
+    close_position: bool
+    applied_epoch: int
+    status: AgentStatus
+    status_detail: str
+    created_at: datetime
+    updated_at: datetime
+
+    @property
+    def cursor(self) -> str:
+        """Names this agent's place in a list, for `after`."""
+        micros = (self.created_at - _EPOCH) // timedelta(microseconds=1)
+        return f"{micros}-{self.id.hex}"
+
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+async def create_agent(database: Database, new: NewAgent) -> Agent:
+    """Makes an agent and gives it a row of its own.
+
+    Raises:
+        NoSuchPlan, NoSuchUser: it names one that does not exist.
+    """
+    try:
+        async with transaction(database) as con:
+            await con.execute("SELECT pg_advisory_xact_lock($1)", PLACES_LOCK)
+            shard, row, epoch = await _take_row(con, new)
+            made = await con.fetchrow(
+                _INSERT + _COLUMNS,
+                *agent_values(new),
+                shard,
+                row,
+                epoch,
+                new.wanted,
+            )
+    except asyncpg.ForeignKeyViolationError as error:
+        raise missing_reference(error) from error
+    assert made is not None
+    return _agent(made)
+
+
+async def get_agent(database: Database, user_id: UUID, agent_id: UUID) -> Agent | None:
+    """One agent of an owner; None when it is missing, being deleted or somebody else's."""
+    async with connection(database) as con:
+        found = await con.fetchrow(
+            f"{_SELECT} WHERE id = $1 AND user_id = $2 AND wanted <> 'deleted'", agent_id, user_id
+        )
+    return None if found is None else _agent(found)
+
+
+async def list_agents(
+    database: Database,
+    user_id: UUID,
+    status: AgentStatus | None = None,
+    limit: int | None = None,
+    after: str | None = None,
+) -> list[Agent]:
+    """An owner's agents, oldest first; `after` is the cursor of the last one of the page before.
+
+    Raises:
+        BadCursor: after is none of ours.
+    """
+    since, last = _read_cursor(after)
+    async with connection(database) as con:
+        found = await con.fetch(
+            f"{_SELECT} WHERE user_id = $1 AND wanted <> 'deleted'"
+            " AND ($2::text IS NULL OR status = $2) AND (created_at, id) > ($3, $4)"
+            " ORDER BY created_at, id LIMIT $5",
+            user_id,
+            status,
+            since,
+            last,
+            limit,
+        )
+    return [_agent(row) for row in found]
+
+
+async def set_wanted(
+    database: Database, user_id: UUID, agent_id: UUID, wanted: Wanted, close_position: bool
+) -> Agent | None:
+    """Changes what the owner wants and gives it a new epoch, also when nothing differs.
+
+    Deleting is final: asked again it answers with the same epoch, anything else with None.
+    None, too, for an agent that is missing or somebody else's.
+    """
+    async with transaction(database) as con:
+        found = await con.fetchrow(
+            f"{_SELECT} WHERE id = $1 AND user_id = $2 FOR NO KEY UPDATE", agent_id, user_id
+        )
+        if found is None:
+            return None
+        if found["wanted"] == "deleted":
+            return _agent(found) if wanted == "deleted" else None
+        changed = await con.fetchrow(
+            _CHANGE + _COLUMNS,
+            found["shard"],
+            found["row"],
+            agent_id,
+            wanted,
+            close_position,
+        )
+    assert changed is not None
+    return _agent(changed)
+
+
+async def delete(database: Database, user_id: UUID, agent_id: UUID) -> Agent | None:
+    """Wants an agent deleted, its position closed. The ledger removes the record at the event."""
+    return await set_wanted(database, user_id, agent_id, "deleted", close_position=True)
+
+
+async def unapplied(database: Database, older_than_s: float, limit: int) -> list[Agent]:
+    """Agents whose row has not seen the newest wanted state for so long, longest first.
+
+    The chore that pushes commands again takes these; deleted ones are among them.
+    """
+    async with connection(database) as con:
+        found = await con.fetch(
+            f"{_SELECT} WHERE applied_epoch < epoch AND updated_at <= clock_timestamp() - $1"
+            " ORDER BY updated_at LIMIT $2",
+            timedelta(seconds=older_than_s),
+            limit,
+        )
+    return [_agent(row) for row in found]
+
+
+async def agents_of_shard(database: Database, shard: int) -> list[Agent]:
+    """Every agent of a shard by row, those being deleted too."""
+    async with connection(database) as con:
+        found = await con.fetch(f"{_SELECT} WHERE shard = $1 ORDER BY row", shard)
+    return [_agent(row) for row in found]
+
+
+async def count(database: Database, user_id: UUID | None = None) -> int:
+    """How many agents there are, or one owner has; those being deleted are not counted."""
+    async with connection(database) as con:
+        found = await con.fetchval(
+            "SELECT count(*) FROM agents WHERE wanted <> 'deleted'"
+            " AND ($1::uuid IS NULL OR user_id = $1)",
+            user_id,
+        )
+    return int(found)
+
+
+async def _take_row(con: Connection, new: NewAgent) -> tuple[int, int, int]:
+    """(shard, row, epoch) of a row that is now the agent's: a free one, or the next new one."""
+    shard = await _choose(con, new.symbol)
+    free = await con.fetchrow(
+        "UPDATE shard_rows SET agent_id = $2, epoch = epoch + 1, seq = 0"
+        " WHERE shard = $1 AND row = (SELECT row FROM shard_rows WHERE shard = $1"
+        " AND agent_id IS NULL ORDER BY row LIMIT 1 FOR UPDATE) RETURNING row, epoch",
+        shard,
+        new.id,
+    )
+    if free is None:
+        free = await con.fetchrow(
+            "INSERT INTO shard_rows (shard, row, agent_id, epoch)"
+            " SELECT $1, coalesce(max(row) + 1, 0), $2, 1 FROM shard_rows WHERE shard = $1"
+            " RETURNING row, epoch",
+            shard,
+            new.id,
+        )
+    assert free is not None
+    assert free["row"] < ROWS_PER_SHARD
+    return shard, free["row"], free["epoch"]
+
+
+async def _choose(con: Connection, symbol: str) -> int:
+    found = await con.fetch(
+        "SELECT id, frozen IS NOT NULL AS frozen,"
+        " (SELECT coalesce(max(row) + 1, 0) FROM shard_rows WHERE shard = id) AS given,"
+        " (SELECT count(*) FROM shard_rows WHERE shard = id AND agent_id IS NULL) AS free,"
+        " EXISTS (SELECT FROM agents a WHERE a.symbol = $1 AND a.shard = shards.id) AS has_symbol"
+        " FROM shards",
+        symbol,
+    )
+    fills = []
+    for row in found:
+        taken = row["given"] - row["free"]
+        # nothing of a frozen shard reaches the record: no place for a new agent
+        room = 0 if row["frozen"] else ROWS_PER_SHARD - taken
+        fills.append(ShardFill(row["id"], taken, room, row["has_symbol"]))
+    shard = choose_shard(fills)
+    if shard not in {fill.shard for fill in fills}:
+        await con.execute("INSERT INTO shards (id, symbol) VALUES ($1, $2)", shard, symbol)
+    return shard
+
+
+def agent_values(new: NewAgent) -> tuple[Any, ...]:
+    """The columns id to plan_id, in the order of _INSERT."""
+    return (
+        new.id,
+        new.user_id,
+        new.name,
+        new.symbol,
+        new.timeframe,
+        new.strategy_name,
+        json.dumps(dict(new.strategy_params)),
+        new.interval_seconds,
+        new.live_mode,
+        json.dumps(dict(new.risk_params)),
+        new.plan_id,
+    )
+
+
+def missing_reference(error: asyncpg.ForeignKeyViolationError) -> NoSuchPlan | NoSuchUser:
+    """Which of an agent's references does not exist."""
+    if "plan" in (error.constraint_name or ""):
+        return NoSuchPlan("the agent's plan does not exist")
+    return NoSuchUser("the agent's owner does not exist")
+
+
+def placed(new: NewAgent, shard: int, row: int, epoch: int, now: datetime) -> Agent:
+    """The agent that a new one becomes in its place."""
+    values = {name: getattr(new, name) for name in NewAgent.__slots__}
+    return Agent(
+        **values,
+        shard=shard,
+        row=row,
+        epoch=epoch,
+        close_position=True,
+        applied_epoch=0,
+        status="creating",
+        status_detail="",
+        created_at=now,
+        updated_at=now,
+    )
+
+
+def _agent(found: asyncpg.Record) -> Agent:
+    values = dict(found)
+    values["strategy_params"] = json.loads(values["strategy_params"])
+    values["risk_params"] = json.loads(values["risk_params"])
+    return Agent(**values)
+
+
+def _read_cursor(after: str | None) -> tuple[datetime, UUID]:
+    if after is None:
+        return _EPOCH, UUID(int=0)
+    micros, _, agent = after.partition("-")
+    try:
+        return _EPOCH + timedelta(microseconds=int(micros)), UUID(hex=agent)
+    except (ValueError, OverflowError) as error:
+        raise BadCursor("no cursor of a list of agents") from error

@@ -1,0 +1,137 @@
+"""Many agents at once, by COPY: for seeding a pool, where one transaction each is too slow."""
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import asyncpg
+
+from adapters.db.agents import PLACES_LOCK, Agent, NewAgent, agent_values, missing_reference, placed
+from adapters.db.connection import Connection, Database, transaction
+from adapters.db.placement import AGENTS_PER_EARLY_SHARD, ShardFill, choose_shard
+from engine.rows import ROWS_PER_SHARD
+
+_AGENT_COLUMNS = (
+    "id",
+    "user_id",
+    "name",
+    "symbol",
+    "timeframe",
+    "strategy_name",
+    "strategy_params",
+    "interval_seconds",
+    "live_mode",
+    "risk_params",
+    "plan_id",
+    "shard",
+    "row",
+    "epoch",
+    "wanted",
+)
+
+
+@dataclass(slots=True)
+class _Plot:
+    """A shard while places are given out; next_row is the first one never given."""
+
+    next_row: int
+    taken: int
+    frozen: bool
+    symbols: set[str] = field(default_factory=set)
+
+
+async def create_agents_bulk(database: Database, new: Sequence[NewAgent]) -> list[Agent]:
+    """Makes agents in one transaction, in rows never used before; the answer keeps the order.
+
+    Creators wait meanwhile, so give it some ten thousand at a time.
+
+    Raises:
+        NoSuchPlan, NoSuchUser: one of them names one that does not exist; none is made.
+    """
+    try:
+        async with transaction(database) as con:
+            await con.execute("SELECT pg_advisory_xact_lock($1)", PLACES_LOCK)
+            plots = await _plots(con, {agent.symbol for agent in new})
+            known = set(plots)
+            places = dict(_places(plots, new))
+            opened = [(shard, symbol) for shard, symbol in _first(places, new) if shard not in known]
+            await con.executemany("INSERT INTO shards (id, symbol) VALUES ($1, $2)", opened)
+            await con.copy_records_to_table(
+                "shard_rows",
+                columns=("shard", "row", "agent_id", "epoch"),
+                records=[(*places[i], agent.id, 1) for i, agent in enumerate(new)],
+            )
+            await con.copy_records_to_table(
+                "agents",
+                columns=_AGENT_COLUMNS,
+                records=[
+                    (*agent_values(agent), *places[i], 1, agent.wanted)
+                    for i, agent in enumerate(new)
+                ],
+            )
+            now = await con.fetchval("SELECT now()")
+    except asyncpg.ForeignKeyViolationError as error:
+        raise missing_reference(error) from error
+    return [placed(agent, *places[i], 1, now) for i, agent in enumerate(new)]
+
+
+async def _plots(con: Connection, symbols: set[str]) -> dict[int, _Plot]:
+    found = await con.fetch(
+        "SELECT id, frozen IS NOT NULL AS frozen,"
+        " (SELECT coalesce(max(row) + 1, 0) FROM shard_rows WHERE shard = id) AS given,"
+        " (SELECT count(*) FROM shard_rows WHERE shard = id AND agent_id IS NULL) AS free"
+        " FROM shards"
+    )
+    plots = {r["id"]: _Plot(r["given"], r["given"] - r["free"], r["frozen"]) for r in found}
+    homes = await con.fetch(
+        "SELECT DISTINCT symbol, shard FROM agents WHERE symbol = ANY($1)", sorted(symbols)
+    )
+    for home in homes:
+        plots[home["shard"]].symbols.add(home["symbol"])
+    return plots
+
+
+def _places(
+    plots: dict[int, _Plot], new: Sequence[NewAgent]
+) -> Iterator[tuple[int, tuple[int, int]]]:
+    """(index, (shard, row)) of every new agent; a block of one symbol is placed at once."""
+    by_symbol: dict[str, list[int]] = defaultdict(list)
+    for index, agent in enumerate(new):
+        by_symbol[agent.symbol].append(index)
+    for symbol, indices in by_symbol.items():
+        done = 0
+        while done < len(indices):
+            shard = choose_shard(_fills(plots, symbol))
+            plot = plots.setdefault(shard, _Plot(0, 0, frozen=False))
+            plot.symbols.add(symbol)
+            room = ROWS_PER_SHARD - plot.next_row
+            block = indices[done : done + min(room, AGENTS_PER_EARLY_SHARD)]
+            for offset, index in enumerate(block):
+                yield index, (shard, plot.next_row + offset)
+            plot.next_row += len(block)
+            plot.taken += len(block)
+            done += len(block)
+
+
+def _fills(plots: dict[int, _Plot], symbol: str) -> list[ShardFill]:
+    return [
+        ShardFill(
+            shard,
+            plot.taken,
+            0 if plot.frozen else ROWS_PER_SHARD - plot.next_row,
+            symbol in plot.symbols,
+        )
+        for shard, plot in plots.items()
+    ]
+
+
+def _first(
+    places: dict[int, tuple[int, int]], new: Sequence[NewAgent]
+) -> Iterator[tuple[int, str]]:
+    """Each shard that is used, with the symbol of the first agent in it."""
+    seen: set[int] = set()
+    for index, agent in enumerate(new):
+        shard = places[index][0]
+        if shard not in seen:
+            seen.add(shard)
+            yield shard, agent.symbol

@@ -1,0 +1,1 @@
+"""Migrations, applied in order by adapters.db.migrate. Never edit one that was released."""

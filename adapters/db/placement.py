@@ -1,0 +1,47 @@
+"""Which shard a new agent goes to. Pure: no database, no chance.
+
+Few shards at first, since each costs a job a second; one for each tick partition as soon as
+there is work to share; more only when they are full. Agents of a symbol stay together, because
+a worker computes each plan of its shards once, as long as no shard gets much more than its share.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from engine.rows import ROWS_PER_SHARD
+
+TICK_PARTITIONS: Final = 8
+"""Shards that are wanted before any may grow large: one for each queue of ticks."""
+AGENTS_PER_EARLY_SHARD: Final = 64
+"""Agents for each of the first TICK_PARTITIONS shards before the next one is opened."""
+OVERWEIGHT: Final = 1.25
+"""A shard takes more of its own symbols until it has this many times its fair share."""
+
+
+@dataclass(frozen=True, slots=True)
+class ShardFill:
+    """taken: rows that are held; room: rows it can still give; has_symbol: of the new agent."""
+
+    shard: int
+    taken: int
+    room: int
+    has_symbol: bool
+
+
+def choose_shard(fills: Sequence[ShardFill]) -> int:
+    """The shard of the next agent: one of these, or the number of a new one."""
+    agents = sum(fill.taken for fill in fills) + 1
+    with_room = [fill for fill in fills if fill.room > 0]
+    if not with_room or len(fills) < shards_wanted(agents):
+        return max((fill.shard for fill in fills), default=-1) + 1
+    share = agents / len(fills)
+    limit = max(AGENTS_PER_EARLY_SHARD, share * OVERWEIGHT)
+    at_home = [fill for fill in with_room if fill.has_symbol and fill.taken < limit]
+    return min(at_home or with_room, key=lambda fill: (fill.taken, fill.shard)).shard
+
+
+def shards_wanted(agents: int) -> int:
+    """How many shards so many agents should lie in, at least."""
+    early = min(TICK_PARTITIONS, -(-agents // AGENTS_PER_EARLY_SHARD))
+    return max(early, -(-agents // ROWS_PER_SHARD))

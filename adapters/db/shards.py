@@ -1,0 +1,88 @@
+"""Shards as the record knows them: the ledger's cursors and the newest row of each agent.
+
+Recovery reads them: first it writes the new run_id here, after which a ledger that read its
+events before the crash cannot store them any more.
+"""
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from adapters.db.connection import Database, connection
+from adapters.db.errors import NoSuchShard
+
+_PROGRESS = "SELECT id AS shard, symbol, version, slot, run_id, frozen FROM shards"
+
+
+@dataclass(frozen=True, slots=True)
+class ShardProgress:
+    """How far the ledger has come. run_id is '' until the shard is first opened."""
+
+    shard: int
+    symbol: str
+    version: int
+    slot: int
+    run_id: str
+    frozen: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class NewestRow:
+    """A place of a shard. agent_id is its holder, None when free.
+
+    record is the newest row the ledger saw there, of a former holder where the present one has
+    had no event yet (a tombstone); None when there was never one. seq is the holder's newest
+    event, epoch the newest one that was given out.
+    """
+
+    row: int
+    agent_id: UUID | None
+    epoch: int
+    seq: int
+    version: int
+    record: bytes | None
+
+
+async def all_shards(database: Database) -> list[ShardProgress]:
+    """Every shard, by number."""
+    async with connection(database) as con:
+        found = await con.fetch(f"{_PROGRESS} ORDER BY id")
+    return [ShardProgress(**dict(row)) for row in found]
+
+
+async def progress(database: Database, shard: int) -> ShardProgress | None:
+    """One shard's cursor."""
+    async with connection(database) as con:
+        found = await con.fetchrow(f"{_PROGRESS} WHERE id = $1", shard)
+    return None if found is None else ShardProgress(**dict(found))
+
+
+async def set_run_id(database: Database, shard: int, run_id: str) -> ShardProgress:
+    """Names the run of Redis from which the shard may be stored from now on.
+
+    Waits for a ledger that is storing the shard; one that comes later with events of another
+    run is refused. What this returns is therefore final for the former run.
+
+    Raises:
+        NoSuchShard: there is none of this number.
+    """
+    async with connection(database) as con:
+        found = await con.fetchrow(
+            "UPDATE shards SET run_id = $2 WHERE id = $1"
+            " RETURNING id AS shard, symbol, version, slot, run_id, frozen",
+            shard,
+            run_id,
+        )
+    if found is None:
+        raise NoSuchShard(f"there is no shard {shard}")
+    return ShardProgress(**dict(found))
+
+
+async def newest_rows(database: Database, shard: int) -> list[NewestRow]:
+    """Every place of a shard that was ever given out, by row."""
+    async with connection(database) as con:
+        found = await con.fetch(
+            "SELECT row, agent_id, epoch, seq, version, record FROM shard_rows"
+            " WHERE shard = $1 ORDER BY row",
+            shard,
+        )
+    return [NewestRow(**dict(row)) for row in found]

@@ -1,0 +1,108 @@
+"""Accounts and their refresh tokens."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal, cast
+from uuid import UUID, uuid4
+
+import asyncpg
+
+from adapters.db import models
+from adapters.db.connection import Database, orm, transaction
+from adapters.db.errors import EmailTaken
+
+Role = Literal["operator", "user"]
+
+_FIRST_ACCOUNT_LOCK = 0x41525501
+"""Advisory lock under which an account is made, so that only one is the first."""
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """An account. email is lower case; message_seq numbers the newest trade or log message."""
+
+    id: UUID
+    email: str
+    password_hash: str
+    role: Role
+    message_seq: int
+    created_at: datetime
+
+    def __repr__(self) -> str:
+        return f"User({self.id}, {self.role})"  # the hash belongs in no log
+
+
+@dataclass(frozen=True, slots=True)
+class RefreshToken:
+    """One link of a family of refresh tokens, known by its hash only."""
+
+    id: UUID
+    user_id: UUID
+    family_id: UUID
+    expires_at: datetime
+
+
+async def create_user(database: Database, email: str, password_hash: str) -> User:
+    """Makes an account; the first one of all is the operator.
+
+    Raises:
+        EmailTaken: another account has this address, in whatever case.
+    """
+    try:
+        async with transaction(database) as con:
+            await con.execute("SELECT pg_advisory_xact_lock($1)", _FIRST_ACCOUNT_LOCK)
+            row = await con.fetchrow(
+                "INSERT INTO users (id, email, password_hash, role) SELECT $1, $2, $3,"
+                " CASE WHEN EXISTS (SELECT FROM users) THEN 'user' ELSE 'operator' END"
+                " RETURNING id, email, password_hash, role, message_seq, created_at",
+                uuid4(),
+                normal_email(email),
+                password_hash,
+            )
+    except asyncpg.UniqueViolationError as error:
+        raise EmailTaken("another account has this e-mail address") from error
+    assert row is not None
+    return User(**dict(row))
+
+
+async def find_by_email(database: Database, email: str) -> User | None:
+    """The account of an address, in whatever case it was typed."""
+    async with orm(database):
+        found = await models.User.get_or_none(email=normal_email(email))
+    return _user(found)
+
+
+async def get(database: Database, user_id: UUID) -> User | None:
+    """One account."""
+    async with orm(database):
+        found = await models.User.get_or_none(id=user_id)
+    return _user(found)
+
+
+async def store_refresh_token(
+    database: Database, user_id: UUID, family_id: UUID, token_hash: str, expires_at: datetime
+) -> RefreshToken:
+    """Keeps the hash of a refresh token; the token itself is never stored."""
+    async with orm(database):
+        made = await models.RefreshToken.create(
+            user_id=user_id, family_id=family_id, token_hash=token_hash, expires_at=expires_at
+        )
+    return RefreshToken(made.id, user_id, family_id, expires_at)
+
+
+def normal_email(email: str) -> str:
+    """The form in which addresses are stored and compared."""
+    return email.strip().lower()
+
+
+def _user(found: models.User | None) -> User | None:
+    if found is None:
+        return None
+    return User(
+        id=found.id,
+        email=found.email,
+        password_hash=found.password_hash,
+        role=cast(Role, found.role),
+        message_seq=found.message_seq,
+        created_at=found.created_at,
+    )

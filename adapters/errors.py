@@ -1,0 +1,37 @@
+"""What can go wrong outside, as types that callers may act on.
+
+AdapterError
+├── RedisAway        the Redis named in the settings does not answer
+├── ShardError
+│   ├── ShardFull    an inbox or an event stream is at its bound
+│   └── ShardClosed  a shard has no head (it waits for recovery)
+└── ClockSkew        the clock of this machine is far from the clock of Redis
+"""
+
+
+class AdapterError(Exception):
+    """Root of everything that the outside may do to us."""
+
+
+class RedisAway(AdapterError):
+    """Redis does not answer."""
+
+
+class ShardError(AdapterError):
+    """A shard cannot take what was asked of it."""
+
+    def __init__(self, shard: int, message: str) -> None:
+        super().__init__(f"shard {shard}: {message}")
+        self.shard = shard
+
+
+class ShardFull(ShardError):
+    """An inbox or a stream is at its bound; try again when the pool has caught up."""
+
+
+class ShardClosed(ShardError):
+    """The shard has no head: it is new, or Redis was lost and it is not recovered yet."""
+
+
+class ClockSkew(AdapterError):
+    """The clock of this machine differs too much from the clock of Redis."""

@@ -1,0 +1,156 @@
+"""Job queues: names, ids and payloads of every arq job, declared once.
+
+arq gives at-least-once and nothing more, so an id only keeps a queue from filling with copies;
+what a job does is guarded where it commits. Payloads are msgpack (arq's default, pickle, would
+let anyone who can write to Redis run code). Jobs are due by the clock of Redis.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import parse_qs, urlparse
+
+import msgspec
+from arq.connections import RedisSettings
+from arq.constants import job_key_prefix
+from arq.jobs import serialize_job
+
+from adapters import redis_keys as keys
+from adapters.redis_client import AWAY, Redis, retry_policy, script
+
+TICK_PARTITIONS = 8
+"""Queues of tick jobs. Two arq workers on one queue are no faster than one, so each has its own."""
+
+TICK, FRAME, LEDGER = "tick_shard", "make_frame", "store_events"
+REPAIR, SWEEP, PRUNE = "push_unapplied", "sweep_streams", "prune_history"
+"""Names of the job functions."""
+
+MARKET_QUEUE, LEDGER_QUEUE, CHORE_QUEUE = (
+    keys.queue("market"),
+    keys.queue("ledger"),
+    keys.queue("chores"),
+)
+
+KEPT_AFTER_DUE_MS = 60_000
+"""A job that nobody has started a minute after it was due is worth nothing: slots move on."""
+
+LEDGER_PERIOD_MS = 250
+"""The ledger runs at most so often; every event of a period is stored in one transaction."""
+
+encode_job = msgspec.msgpack.Encoder(enc_hook=repr).encode
+decode_job: Callable[[bytes], dict[str, Any]] = msgspec.msgpack.Decoder().decode
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One enqueued call. due_ms is Unix milliseconds by the clock of Redis; None is now."""
+
+    queue: str
+    id: str
+    task: str
+    args: tuple[int, ...] = ()
+    due_ms: int | None = None
+
+
+def partition_of(shard: int) -> int:
+    """The partition whose queue a shard's ticks go through."""
+    return shard % TICK_PARTITIONS
+
+
+def phase_s(shard: int) -> float:
+    """When inside its slot a shard ticks, 0 to 0.5 s: spread, so that they do not burst."""
+    return (shard * 0.618) % 1.0 * 0.5
+
+
+def due_ms(shard: int, slot: int) -> int:
+    """The moment at which a shard's tick of a slot is due."""
+    return slot * 1000 + round(phase_s(shard) * 1000)
+
+
+def tick(shard: int, slot: int) -> Job:
+    """The tick of one shard in one slot."""
+    queue = keys.tick_queue(partition_of(shard))
+    return Job(queue, f"tick:{shard}:{slot}", TICK, (shard, slot), due_ms(shard, slot))
+
+
+def wake(shard: int, number: int, stamp: int) -> Job:
+    """A tick for a command that cannot wait: now, or when the slot of its stamp begins.
+
+    Its id is its own: the slot's may be taken by a job that has read the inbox already.
+    """
+    queue = keys.tick_queue(partition_of(shard))
+    return Job(queue, f"wake:{shard}:{number}", TICK, (shard, stamp), stamp * 1000)
+
+
+def catch_up(shard: int, slot: int) -> Job:
+    """The rest of a catch-up that was cut into chunks: at once."""
+    queue = keys.tick_queue(partition_of(shard))
+    return Job(queue, f"catchup:{shard}:{slot}", TICK, (shard, slot))
+
+
+def frame(slot: int) -> Job:
+    """The frame of one slot, made at its beginning."""
+    return Job(MARKET_QUEUE, f"frame:{slot}", FRAME, (slot,), slot * 1000)
+
+
+def ledger(now_ms: int) -> Job:
+    """The next run of the ledger; all who ask within one period share it."""
+    period = now_ms // LEDGER_PERIOD_MS + 1
+    return Job(LEDGER_QUEUE, f"ledger:{period}", LEDGER, (), period * LEDGER_PERIOD_MS)
+
+
+def chore(task: str, now_ms: int, period_ms: int) -> Job:
+    """A chore that runs once in each period, whoever asks for it how often."""
+    period = now_ms // period_ms + 1
+    return Job(CHORE_QUEUE, f"{task}:{period}", task, (), period * period_ms)
+
+
+class JobQueue:
+    """Enqueues jobs for arq workers, many in one round trip."""
+
+    def __init__(self, redis: Redis) -> None:
+        self.redis = redis
+        self._script = script(redis, "enqueue")
+        self._listeners: dict[str, Callable[[int], None]] = {}
+
+    def listen(self, queue: str, note_due: Callable[[int], None]) -> None:
+        """A worker of this process serves a queue; it is told of jobs enqueued here."""
+        self._listeners[queue] = note_due
+
+    def unlisten(self, queue: str) -> None:
+        """The worker of a queue has ended."""
+        self._listeners.pop(queue, None)
+
+    async def enqueue(self, *jobs: Job) -> None:
+        """Puts jobs into their queues; one whose id is there already is left alone.
+
+        Each rings the bell of its queue with the moment it is due; a worker in this process
+        hears of its own jobs without Redis.
+        """
+        if not jobs:
+            return
+        pipe = self.redis.pipeline(transaction=False)
+        for job in jobs:
+            payload = serialize_job(
+                job.task, job.args, {}, None, job.due_ms or 0, serializer=encode_job
+            )
+            local = job.queue in self._listeners
+            bell = "" if local else keys.queue_bell(job.queue)
+            due = "" if job.due_ms is None else job.due_ms
+            args = [job.id, due, payload, KEPT_AFTER_DUE_MS, bell]
+            await self._script(keys=[job.queue, job_key_prefix + job.id], args=args, client=pipe)
+        due_times: list[int] = await pipe.execute()
+        for job, at_ms in zip(jobs, due_times, strict=True):
+            if at_ms and job.queue in self._listeners:
+                self._listeners[job.queue](at_ms)
+
+
+def arq_settings(url: str) -> RedisSettings:
+    """arq's own form of a Redis URL, with the retries that keep it alive through a blip."""
+    settings = RedisSettings.from_dsn(url)
+    if urlparse(url).scheme == "unix":
+        settings.database = int(parse_qs(urlparse(url).query).get("db", ["0"])[0])
+    settings.retry = retry_policy()
+    settings.retry_on_error = list(AWAY)
+    settings.retry_on_timeout = True
+    return settings

@@ -1,0 +1,118 @@
+"""Recovery of one shard: the only way in which a head comes into being or changes its run.
+
+A Redis that was restarted may have lost its last second; a new one has lost everything. Until a
+shard is recovered its commits are refused. PostgreSQL is ahead or level for everything that was
+ever shown as a fact; what neither has was never seen. The order below matters:
+
+1. the new run_id goes into PostgreSQL, so that a ledger that read before the crash cannot write;
+2. rows, and tombstones of deleted agents, come from the side that is ahead, row by row;
+3. version and slot go on above everything the ledger has seen; sequences come with the rows;
+4. every wanted state newer than its row is put in before the shard opens, so that a stop that
+   was acknowledged survives.
+"""
+
+import numpy as np
+
+from adapters.db import agents, plans, shards
+from adapters.db.connection import Database
+from adapters.db.shards import NewestRow, Progress
+from adapters.plan_directory import publish_plans
+from adapters.shard_store import Head, Rows, ShardState, ShardStore
+from adapters.wanted import payload_of
+from engine.rows import ROW_SCHEMA, ROWS_PER_SHARD, empty_rows, rows_from_bytes
+
+
+async def shards_on_record(database: Database) -> list[int]:
+    """Every shard that PostgreSQL knows.
+
+    Raises:
+        DatabaseAway: PostgreSQL does not answer.
+    """
+    return await shards.all_shards(database)
+
+
+async def recover_shard(database: Database, store: ShardStore, shard: int, now_slot: int) -> bool:
+    """Opens a shard that is new, or whose Redis was restarted or lost. Safe to repeat.
+
+    Returns True when the shard is open afterwards by this call, False when it was open already
+    or somebody else was faster.
+
+    Raises:
+        DatabaseAway: PostgreSQL does not answer; nothing was changed.
+    """
+    async with shards.recovery_lock(database, shard):
+        run_id = await store.run_id()
+        seen = await store.read(shard)
+        if seen is not None and seen.head.run_id == run_id:
+            return False
+        await shards.set_run_id(database, shard, run_id)
+        progress = await shards.progress(database, shard)
+        newest = await shards.newest_rows(database, shard)
+        state = recovered_state(seen, progress, newest, run_id, now_slot)
+
+        wanted = await agents.agents_of_shard(database, shard)
+        lacking = [agent for agent in wanted if agent.epoch > _epoch(state.rows, agent.row)]
+        await publish_plans(
+            store.redis, await plans.plans_of(database, {agent.plan_id for agent in wanted})
+        )
+        opened = await store.open(
+            shard,
+            run_id,
+            None if seen is None else seen.head,
+            state,
+            [payload_of(agent) for agent in lacking],
+        )
+        await store.add_to_directory([shard])
+        return opened
+
+
+def recovered_state(
+    seen: ShardState | None,
+    progress: Progress,
+    newest: list[NewestRow],
+    run_id: str,
+    now_slot: int,
+) -> ShardState:
+    """What a shard goes on from: pure, so that every loss can be tried in a test.
+
+    seen is what Redis still has, progress the ledger's cursor, newest the rows the ledger holds.
+    """
+    rows = _merged_rows(seen, newest)
+    if seen is None:
+        # Nothing is left of the head: slots up to now are neither due nor missed for rows that
+        # start with their commands; rows from the ledger go on after its last slot.
+        slot = progress.slot if newest else now_slot - 1
+        head = Head(progress.version + 1, slot, None, ROW_SCHEMA, run_id, (), 0, paused=False)
+        return ShardState(head, rows, ())
+    head = Head(
+        version=max(seen.head.version, progress.version) + 1,
+        slot=max(seen.head.slot, progress.slot),
+        next_due=None,
+        schema=ROW_SCHEMA,
+        run_id=run_id,
+        skipped=seen.head.skipped,
+        folded_slot=seen.head.folded_slot,
+        paused=seen.head.paused,
+    )
+    return ShardState(head, rows, seen.inbox)
+
+
+def _merged_rows(seen: ShardState | None, newest: list[NewestRow]) -> Rows:
+    have = empty_rows(0) if seen is None else seen.rows
+    size = max([len(have), *(row.row + 1 for row in newest)])
+    assert size <= ROWS_PER_SHARD
+    rows = np.concatenate([have, empty_rows(size - len(have))])
+    for row in newest:
+        if row.record is None:
+            continue
+        record = rows_from_bytes(row.record)[0]
+        # Sequences count per agent and epochs per row, so a newer holder of a row is told from
+        # an older one by its epoch, and the same holder's newer state by its sequence.
+        mine = (int(rows[row.row]["epoch"]), int(rows[row.row]["seq"]))
+        if (int(record["epoch"]), int(record["seq"])) > mine:
+            rows[row.row] = record
+    return rows
+
+
+def _epoch(rows: Rows, row: int) -> int:
+    return int(rows[row]["epoch"]) if row < len(rows) else 0

@@ -1,0 +1,82 @@
+"""The one place that opens Redis connections and loads Lua scripts.
+
+Answers are bytes. A blip of the server is retried for about three seconds; what lasts longer
+reaches the caller as RedisAway, who answers 503, skips a beat or lets the supervisor restart it.
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from importlib.resources import files
+from typing import Any
+
+from redis.asyncio import Redis
+from redis.asyncio.client import PubSub
+from redis.asyncio.retry import Retry
+from redis.backoff import ExponentialBackoff
+from redis.exceptions import BusyLoadingError, RedisError
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+from adapters.errors import RedisAway
+
+AWAY = (RedisConnectionError, RedisTimeoutError, BusyLoadingError, OSError)
+"""What a Redis that is down, starting or unreachable raises."""
+
+__all__ = [
+    "AWAY",
+    "PubSub",
+    "Redis",
+    "RedisError",
+    "Script",
+    "away_as_error",
+    "command",
+    "open_redis",
+    "script",
+]
+
+Script = Callable[..., Awaitable[Any]]
+"""A loaded script: await it with keys=[...] and args=[...], inside a pipeline with client=."""
+
+
+def retry_policy() -> Retry:
+    """Nine tries over about three seconds; shared with arq's own connections."""
+    return Retry(ExponentialBackoff(cap=0.5, base=0.05), 9)
+
+
+def open_redis(url: str, *, max_connections: int = 64, timeout_s: float = 5.0) -> Redis:
+    """A client with a bounded pool. Nothing is connected until the first command.
+
+    Raises:
+        ValueError: the URL is none that redis-py knows (redis://, rediss://, unix://).
+    """
+    client: Redis = Redis.from_url(
+        url,
+        max_connections=max_connections,
+        socket_timeout=timeout_s,
+        socket_connect_timeout=timeout_s,
+        retry=retry_policy(),
+        retry_on_error=[RedisConnectionError, RedisTimeoutError, BusyLoadingError],
+    )
+    return client
+
+
+async def command(client: Redis, *words: Any) -> Any:
+    """Sends one command and returns its answer; redis-py's own methods are half typed."""
+    send: Callable[..., Awaitable[Any]] = client.execute_command
+    return await send(*words)
+
+
+def script(client: Redis, name: str) -> Script:
+    """Registers adapters/scripts/<name>.lua; it is loaded again by itself after a restart."""
+    text = (files("adapters") / "scripts" / f"{name}.lua").read_text(encoding="utf-8")
+    registered: Script = client.register_script(text)
+    return registered
+
+
+@asynccontextmanager
+async def away_as_error() -> AsyncIterator[None]:
+    """Turns every way in which Redis may be away into RedisAway."""
+    try:
+        yield
+    except AWAY as error:
+        raise RedisAway(f"Redis does not answer: {error}") from error

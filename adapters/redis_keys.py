@@ -1,0 +1,125 @@
+"""Every Redis key of the pool, in one place, with its type and how long it lives.
+
+Keys that are written together share one hash tag, so that state may live in a Redis
+cluster: one tag for each shard, one for the market. No script touches two tags.
+docs/redis-keys.md is the same list in prose.
+"""
+
+PREFIX = "artic:"
+
+FRAME_TTL_S = 600
+"""How long frames, signals and the windows they name are kept."""
+
+
+def _shard(shard: int, name: str) -> str:
+    return f"{PREFIX}{{s{shard}}}:{name}"
+
+
+def shard_head(shard: int) -> str:
+    """Hash: version, slot, next_due, schema, run_id, skipped, folded_slot, paused. No TTL."""
+    return _shard(shard, "head")
+
+
+def shard_rows(shard: int) -> str:
+    """String: the table of fixed-size records (engine.rows.ROW). No TTL."""
+    return _shard(shard, "rows")
+
+
+def shard_inbox(shard: int) -> str:
+    """List of stamped commands, oldest first; a commit pops what it applied. No TTL."""
+    return _shard(shard, "inbox")
+
+
+def shard_events(shard: int) -> str:
+    """Stream with ids {version}-{n}; the ledger trims what PostgreSQL holds. No TTL."""
+    return _shard(shard, "events")
+
+
+def shard_dead(shard: int) -> str:
+    """List of commands that could not be applied, with the reason; newest 100. No TTL."""
+    return _shard(shard, "dead")
+
+
+def market_meta() -> str:
+    """Hash: run_id, born_slot (no frame up to and including it). No TTL."""
+    return f"{PREFIX}{{market}}:meta"
+
+
+def market_newest() -> str:
+    """String: the slot of the newest frame. No TTL."""
+    return f"{PREFIX}{{market}}:newest"
+
+
+def market_frame(slot: int) -> str:
+    """String: the encoded frame of a slot. FRAME_TTL_S."""
+    return f"{PREFIX}{{market}}:frame:{slot}"
+
+
+def market_signals(slot: int) -> str:
+    """String: a float64 for each plan id, eight zero bytes where none is known. FRAME_TTL_S."""
+    return f"{PREFIX}{{market}}:signals:{slot}"
+
+
+def market_bars(symbol: str, timeframe: str) -> str:
+    """List of 56-byte closed bars, newest last, bounded. No TTL."""
+    return f"{PREFIX}{{market}}:bars:{symbol}:{timeframe}"
+
+
+def market_anchor() -> str:
+    """Hash: source, slot, position: where a replayed recording stands. No TTL."""
+    return f"{PREFIX}{{market}}:anchor"
+
+
+def plans() -> str:
+    """Hash: plan id to its JSON definition; a cache of PostgreSQL's table. No TTL."""
+    return f"{PREFIX}plans"
+
+
+def shards() -> str:
+    """Set of the shards that are open; a cache of PostgreSQL's table. No TTL."""
+    return f"{PREFIX}shards"
+
+
+def dirty_shards() -> str:
+    """Set of the shards whose streams may hold what the ledger has not read. No TTL."""
+    return f"{PREFIX}ledger:dirty"
+
+
+def partition_lease(partition: int) -> str:
+    """String: the worker that serves a tick partition. Short TTL (adapters.lease)."""
+    return f"{PREFIX}lease:tick:{partition}"
+
+
+def workers() -> str:
+    """Sorted set: worker name to the Redis time of its last heartbeat. Pruned by readers."""
+    return f"{PREFIX}workers"
+
+
+def worker_report(name: str) -> str:
+    """String (JSON): what a worker did so far, for operators. Short TTL."""
+    return f"{PREFIX}worker:{name}"
+
+
+def tick_queue(partition: int) -> str:
+    """arq queue of the tick jobs of one partition."""
+    return f"{PREFIX}queue:tick:{partition}"
+
+
+def queue(name: str) -> str:
+    """arq queue of another kind: market, ledger, chores."""
+    return f"{PREFIX}queue:{name}"
+
+
+def queue_bell(queue_name: str) -> str:
+    """Pub/sub channel that wakes a worker asleep until its next due job."""
+    return f"{queue_name}:bell"
+
+
+def ticked_channel() -> str:
+    """Pub/sub: msgpack [shard, slot, version] after each commit."""
+    return f"{PREFIX}ticked"
+
+
+def user_channel(user_id: str) -> str:
+    """Pub/sub: the WebSocket messages of one user, as JSON."""
+    return f"{PREFIX}user:{user_id}"

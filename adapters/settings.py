@@ -1,0 +1,239 @@
+"""The settings of every process: one frozen value, built once from the environment and `.env`.
+
+The environment wins over `.env`. A wrong or missing value is a SettingsError whose one line names
+the key, never the value of a secret. The table in the README is made from the fields below
+(`settings_table`).
+"""
+
+import difflib
+import logging
+import os
+import sys
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import Field, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from adapters import settings_values as read
+from adapters.env_file import EnvFileError, read_env_file
+
+log = logging.getLogger(__name__)
+
+_Reader = Callable[[str], object]
+_PREFIX = "ARTIC_"
+_ENV_FILE = ".env"
+_EVERY_IPV4 = "0.0.0.0"
+ENV_FILE_KEY = "ARTIC_ENV_FILE"
+_BESIDE_SETTINGS = {
+    ENV_FILE_KEY: (_ENV_FILE, "file with settings, read if it is there; empty: none"),
+    "ARTIC_TEST_DATA": ("../shared/data", "folder with recorded candles, for tests only"),
+}
+
+
+class SettingsError(Exception):
+    """A setting is missing or wrong. The text is one line that names its key."""
+
+
+def _setting(
+    key: str,
+    read: _Reader,
+    says: str,
+    *,
+    default: str = "",
+    leans_on: Callable[[Mapping[str, Any]], str] | None = None,
+    hidden: bool = False,
+) -> Any:
+    """One setting: its key, what reads its text (ValueError when it can't), and what the README
+    says about it.
+
+    `default` is text, read like any other; `leans_on` makes the value out of the settings above
+    it when the key is not set. A setting with neither has to be set. `hidden` ones never show in
+    repr or in an error.
+    """
+    told = {"key": key, "read": read, "says": says, "default": default, "leans_on": leans_on}
+    return field(repr=not hidden, metadata={**told, "hidden": hidden})
+
+
+def _hub_address(host: str, port: int) -> str:
+    """The hub's address for a process of the same machine."""
+    name = {_EVERY_IPV4: "127.0.0.1", "::": "::1"}.get(host, host)
+    return f"http://{f'[{name}]' if ':' in name else name}:{port}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What a process was told. A needed one that the process said it does without is empty."""
+
+    database_url: str = _setting(
+        "ARTIC_DATABASE_URL",
+        read.database_url,
+        "PostgreSQL 16 or newer: `postgres://user:password@host:5432/name`",
+        hidden=True,
+    )
+    redis_url: str = _setting(
+        "ARTIC_REDIS_URL",
+        read.redis_url,
+        "Redis or Valkey 6.2 or newer, for state: `redis://host:6379/0`",
+        hidden=True,
+    )
+    queue_redis_url: str = _setting(
+        "ARTIC_QUEUE_REDIS_URL",
+        read.redis_url,
+        "Redis of the job queues; the same one if not set",
+        leans_on=lambda values: str(values["redis_url"]),
+        hidden=True,
+    )
+    jwt_secret: str = _setting(
+        "ARTIC_JWT_SECRET",
+        read.secret(32),
+        "signs access tokens; at least 32 characters",
+        hidden=True,
+    )
+    internal_secret: str = _setting(
+        "ARTIC_INTERNAL_SECRET",
+        read.secret(16),
+        "what agents outside show to the hub; at least 16 characters",
+        hidden=True,
+    )
+    master_key: str = _setting(
+        "ARTIC_MASTER_KEY",
+        read.master_key,
+        "encrypts stored secrets; 32 random bytes in base64url",
+        hidden=True,
+    )
+    price_source: str = _setting(
+        "ARTIC_PRICE_SOURCE",
+        read.price_source,
+        "`simulated`, `replay:FILE[@SPEED][,FILE...]`, or `auto` (simulated for now)",
+        default="auto",
+    )
+    hub_host: str = _setting(
+        "ARTIC_HUB_HOST", read.host, "where the hub listens", default="127.0.0.1"
+    )
+    hub_port: int = _setting(
+        "ARTIC_HUB_PORT", read.whole_number(1, 65535), "its port", default="9000"
+    )
+    hub_url: str = _setting(
+        "ARTIC_HUB_URL",
+        read.http_url,
+        "how others reach the hub; made from its host and port if not set",
+        leans_on=lambda values: _hub_address(values["hub_host"], values["hub_port"]),
+    )
+    shim_host: str = _setting(
+        "ARTIC_SHIM_HOST",
+        read.host,
+        "where the agent endpoint listens; it asks for no credential",
+        default="127.0.0.1",
+    )
+    shim_port: int = _setting(
+        "ARTIC_SHIM_PORT", read.whole_number(1, 65535), "its port", default="8000"
+    )
+    workers: int = _setting(
+        "ARTIC_WORKERS", read.whole_number(1, 256), "worker processes of `artic up`", default="2"
+    )
+    data_dir: Path = _setting(
+        "ARTIC_DATA_DIR", read.folder, "where `artic up` keeps everything", default=".artic"
+    )
+    log_level: str = _setting(
+        "ARTIC_LOG_LEVEL",
+        read.choice("debug", "info", "warning", "error"),
+        "the least level that is logged",
+        default="info",
+    )
+    log_format: str = _setting(
+        "ARTIC_LOG_FORMAT", read.choice("plain", "json"), "`plain` or `json`", default="plain"
+    )
+
+    @property
+    def own_hub_url(self) -> str:
+        """The hub's address for a process of the same machine, whatever hub_url says."""
+        return _hub_address(self.hub_host, self.hub_port)
+
+    def environment(self) -> dict[str, str]:
+        """These settings as a child process takes them: complete, so that it reads no file."""
+        told = {str(each.metadata["key"]): str(getattr(self, each.name)) for each in fields(self)}
+        return {key: value for key, value in told.items() if value} | {ENV_FILE_KEY: ""}
+
+
+NEEDED: frozenset[str] = frozenset(
+    each.metadata["key"]
+    for each in fields(Settings)
+    if not each.metadata["default"] and not each.metadata["leans_on"]
+)
+"""Keys that have no default."""
+
+
+def load_settings(
+    environment: Mapping[str, str] | None = None, *, needs: Collection[str] = NEEDED
+) -> Settings:
+    """Reads all settings from a mapping (default: the environment), and below it from `.env`.
+
+    `needs` are the keys that this process cannot do without; one that uses fewer names them.
+    Raises SettingsError.
+    """
+    told = _with_env_file(os.environ if environment is None else environment)
+    _warn_about_unknown(told)
+    values: dict[str, Any] = {}
+    for each in fields(Settings):
+        values[each.name] = _value(each, told, needs) or _leaning(each, values)
+    return Settings(**values)
+
+
+def load_settings_or_exit(*, needs: Collection[str] = NEEDED) -> Settings:
+    """For the entry point of a process: one line on stderr and exit status 1 when a setting is
+    wrong.
+    """
+    try:
+        return load_settings(needs=needs)
+    except SettingsError as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(1) from None
+
+
+def settings_table() -> str:
+    """The README's table: Markdown, one line for each setting."""
+    rows = [
+        (each.metadata["key"], each.metadata["default"], each.metadata["says"])
+        for each in fields(Settings)
+    ] + [(key, default, says) for key, (default, says) in _BESIDE_SETTINGS.items()]
+    lines = [f"| `{key}` | {default and f'`{default}`'} | {says} |" for key, default, says in rows]
+    return "\n".join(["| setting | default | meaning |", "|---|---|---|", *lines]) + "\n"
+
+
+def _with_env_file(environment: Mapping[str, str]) -> dict[str, str]:
+    name = environment.get(ENV_FILE_KEY, _ENV_FILE)
+    try:
+        below = read_env_file(Path(name)) if name and Path(name).is_file() else {}
+    except EnvFileError as error:
+        raise SettingsError(str(error)) from error
+    both = below | dict(environment)
+    return {key: value for key, value in both.items() if key.startswith(_PREFIX)}
+
+
+def _warn_about_unknown(told: Mapping[str, str]) -> None:
+    known = [str(each.metadata["key"]) for each in fields(Settings)] + list(_BESIDE_SETTINGS)
+    for key in sorted(told.keys() - set(known)):
+        near = difflib.get_close_matches(key, known, n=1, cutoff=0.6)
+        log.warning("unknown setting %s%s", key, f"; did you mean {near[0]}?" if near else "")
+
+
+def _value(each: Field[Any], told: Mapping[str, str], needs: Collection[str]) -> Any:
+    about = each.metadata
+    text = told.get(about["key"], "").strip() or about["default"]
+    if not text:
+        if about["key"] in needs:
+            raise SettingsError(f"{about['key']} is not set: {about['says']}")
+        return ""
+    try:
+        return about["read"](text)
+    except ValueError as error:
+        shown = "" if about["hidden"] else f", not {text!r}"
+        raise SettingsError(f"{about['key']} {error}{shown}") from None
+
+
+def _leaning(each: Field[Any], above: Mapping[str, Any]) -> str:
+    return each.metadata["leans_on"](above) if each.metadata["leans_on"] else ""
+
+
+if __name__ == "__main__":
+    print(settings_table(), end="")

@@ -1,0 +1,73 @@
+"""From the wanted state in PostgreSQL to the command that a shard applies.
+
+Per cent become parts per million and basis points hundredths of one: the steps in which a row
+keeps them. What does not fit a step was refused when the agent was created.
+"""
+
+from decimal import ROUND_HALF_EVEN, Decimal
+from typing import Any, Protocol
+from uuid import UUID
+
+from engine.commands import Command, Wanted, encode_command
+
+WANTED_WORDS = {
+    "running": Wanted.RUNNING,
+    "stopped": Wanted.STOPPED,
+    "deleted": Wanted.DELETED,
+}
+
+
+class WantedState(Protocol):
+    """The columns of an agent's record that a command is made of."""
+
+    @property
+    def id(self) -> UUID: ...
+    @property
+    def row(self) -> int: ...
+    @property
+    def epoch(self) -> int: ...
+    @property
+    def wanted(self) -> str: ...
+    @property
+    def close_position(self) -> bool: ...
+    @property
+    def plan_id(self) -> int: ...
+    @property
+    def interval_seconds(self) -> int: ...
+    @property
+    def strategy_params(self) -> dict[str, Any]: ...
+    @property
+    def risk_params(self) -> dict[str, Any]: ...
+
+
+def in_steps(value: float, steps_per_unit: int) -> int:
+    """A decimal number in whole steps: 2.0 % in ppm is in_steps(2.0, 10_000)."""
+    steps = Decimal(repr(value)) * steps_per_unit
+    return int(steps.quantize(Decimal(1), ROUND_HALF_EVEN))
+
+
+def command_of(agent: WantedState) -> Command:
+    """The whole wanted state of an agent, with the epoch that PostgreSQL gave it."""
+    risk = agent.risk_params
+    return Command(
+        agent_id=agent.id.bytes,
+        row=agent.row,
+        epoch=agent.epoch,
+        wanted=WANTED_WORDS[agent.wanted],
+        close_position=agent.close_position,
+        plan_id=agent.plan_id,
+        interval=agent.interval_seconds,
+        threshold=float(agent.strategy_params["threshold"]),
+        max_position_usd=float(risk["max_position_usd"]),
+        stop_loss_ppm=in_steps(risk["stop_loss_pct"], 10_000),
+        take_profit_ppm=in_steps(risk["take_profit_pct"], 10_000),
+        leverage=int(risk["leverage"]),
+        fee_cbps=in_steps(risk["fee_bps"], 100),
+        slippage_cbps=in_steps(risk["slippage_bps"], 100),
+        max_session_loss_usd=float(risk.get("max_session_loss_usd") or 0.0),
+    )
+
+
+def payload_of(agent: WantedState) -> bytes:
+    """The same as bytes for an inbox."""
+    return encode_command(command_of(agent))

@@ -1,0 +1,1 @@
+"""The hub: HTTP and WebSocket handlers that translate, and decide nothing."""

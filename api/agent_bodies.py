@@ -1,0 +1,209 @@
+"""Bodies that describe an agent: fields, defaults, spellings and the steps of the engine.
+
+Per cent are kept in parts per million and basis points in hundredths, so a value between two
+steps is refused instead of being rounded silently. What the contract knows but this version
+does not serve is refused by name.
+"""
+
+from collections.abc import Collection, Mapping
+from decimal import Decimal
+from typing import Annotated, Any, ClassVar, Literal
+
+import msgspec
+from msgspec import Meta
+
+from api.bodies import NOT_BUILT, Body, Check, check_fields
+from api.errors import FieldError, Problem, bad_input
+from strategies import catalog
+
+Timeframe = Literal["1m", "5m", "15m", "30m", "1h", "4h", "1d"]
+
+PCT_DECIMALS = 4
+BPS_DECIMALS = 2
+USD_DECIMALS = 8
+PCT_MAX = 400_000.0
+POSITION_USD_MIN = 0.01
+POSITION_USD_MAX = 1_000_000_000.0
+INTERVAL_S_MAX = 2_147_483_647
+SYMBOL_CHARACTERS_MAX = 32
+NAME_CHARACTERS_MAX = 100
+QUOTES = ("USDT", "USDC", "USD", "EUR", "BTC")
+QUOTE_BY_DEFAULT = "USDT"
+
+
+def at_most_decimals(value: float, decimals: int) -> str | None:
+    """What is wrong with a number that has more decimals than its field keeps."""
+    exponent = Decimal(repr(value)).normalize().as_tuple().exponent
+    if isinstance(exponent, int) and -exponent > decimals:
+        return f"expected at most {decimals} decimals"
+    return None
+
+
+def _pct(value: float) -> str | None:
+    return at_most_decimals(value, PCT_DECIMALS)
+
+
+def _bps(value: float) -> str | None:
+    return at_most_decimals(value, BPS_DECIMALS)
+
+
+def _usd(value: float | None) -> str | None:
+    return None if value is None else at_most_decimals(value, USD_DECIMALS)
+
+
+def _fixed_only(value: str) -> str | None:
+    return None if value == "fixed" else f"{value} is {NOT_BUILT}"
+
+
+def _printable(value: str) -> str | None:
+    if not value.isprintable():
+        return "expected no control characters"
+    return None if value.strip() else "expected at least one visible character"
+
+
+Pct = Annotated[float, Meta(gt=0, le=PCT_MAX)]
+Bps = Annotated[float, Meta(ge=0, le=655.35)]
+PositionUsd = Annotated[float, Meta(ge=POSITION_USD_MIN, le=POSITION_USD_MAX)]
+LossUsd = Annotated[float, Meta(gt=0, le=POSITION_USD_MAX)]
+
+
+class RiskParams(Body, frozen=True, kw_only=True):
+    """Sizes, exits and costs of an agent, with the defaults of the contract."""
+
+    not_built = frozenset(
+        {"atr_multiple", "reward_risk_ratio", "trailing_stop_pct", "max_drawdown_pct"}
+    )
+    checks: ClassVar[Mapping[str, Check]] = {
+        "max_position_usd": _usd,
+        "stop_loss_pct": _pct,
+        "take_profit_pct": _pct,
+        "tp_sl_mode": _fixed_only,
+        "max_session_loss_usd": _usd,
+        "fee_bps": _bps,
+        "slippage_bps": _bps,
+    }
+
+    max_position_usd: PositionUsd = 100.0
+    stop_loss_pct: Pct = 2.0
+    take_profit_pct: Pct = 4.0
+    leverage: Annotated[int, Meta(ge=1, le=125)] = 1
+    tp_sl_mode: Literal["fixed", "dynamic"] = "fixed"
+    max_session_loss_usd: LossUsd | None = None
+    fee_bps: Bps = 10.0
+    slippage_bps: Bps = 1.0
+
+
+class CreateAgent(Body, frozen=True, kw_only=True):
+    """The body of POST /api/agents."""
+
+    not_built = frozenset({"llm"})
+    checks: ClassVar[Mapping[str, Check]] = {"name": _printable}
+
+    symbol: Annotated[str, Meta(min_length=1, max_length=SYMBOL_CHARACTERS_MAX)]
+    strategy_name: Annotated[str, Meta(min_length=1, max_length=64)]
+    interval_seconds: Annotated[int, Meta(ge=1, le=INTERVAL_S_MAX)] = 1
+    live_mode: bool = False
+    risk_params: RiskParams = RiskParams()
+    name: Annotated[str, Meta(min_length=1, max_length=NAME_CHARACTERS_MAX)] | None = None
+    timeframe: Timeframe = "1m"
+    strategy_params: dict[str, Any] = msgspec.field(default_factory=dict)
+    auto_start: bool = True
+
+
+class AgentConfiguration(msgspec.Struct, frozen=True, kw_only=True):
+    """What an agent is to do, checked and written in one way.
+
+    strategy_params holds every parameter, snapped to the catalog's grid, threshold included.
+    """
+
+    name: str
+    symbol: str
+    timeframe: Timeframe
+    strategy_name: str
+    strategy_params: dict[str, catalog.ParamValue]
+    interval_seconds: int
+    risk_params: RiskParams
+    auto_start: bool
+
+
+def spell_symbol(given: str) -> str | None:
+    """`BTC/USDT` for BTC/USDT, BTCUSDT, btc-usdt and BTC; None for what names no pair."""
+    text = given.strip().upper()
+    if not text.isascii():
+        return None
+    for separator in ("/", "-", "_"):
+        if separator in text:
+            base, _, quote = text.partition(separator)
+            return f"{base}/{quote}" if base.isalnum() and quote.isalnum() else None
+    if not text.isalnum():
+        return None
+    for quote in QUOTES:
+        if text.endswith(quote) and len(text) > len(quote):
+            return f"{text[: -len(quote)]}/{quote}"
+    return f"{text}/{QUOTE_BY_DEFAULT}"
+
+
+def read_configuration(value: object, symbols: Collection[str]) -> AgentConfiguration:
+    """The configuration that a create body asks for, `symbols` being those that have prices.
+
+    Raises:
+        Problem: 422 with every bad field, 409 for live_mode, which is not served.
+    """
+    errors: list[FieldError] = []
+    body: CreateAgent | None = None
+    try:
+        body = check_fields(value, CreateAgent)
+    except Problem as problem:
+        errors.extend(problem.errors)
+    given = value if isinstance(value, dict) else {}
+    bad = {error.field for error in errors}
+    symbol = _known_symbol(given.get("symbol"), symbols, bad, errors)
+    params = _known_params(given, bad, errors)
+    if errors or body is None:
+        raise bad_input(errors)
+    if body.live_mode:
+        raise Problem(409, "live_mode is not available yet: leave it out for paper trading")
+    return AgentConfiguration(
+        name=body.name or f"{body.strategy_name} {symbol}",
+        symbol=symbol,
+        timeframe=body.timeframe,
+        strategy_name=body.strategy_name,
+        strategy_params=params,
+        interval_seconds=body.interval_seconds,
+        risk_params=body.risk_params,
+        auto_start=body.auto_start,
+    )
+
+
+def _known_symbol(
+    given: object, symbols: Collection[str], bad: set[str], errors: list[FieldError]
+) -> str:
+    if not isinstance(given, str) or "symbol" in bad:
+        return ""
+    symbol = spell_symbol(given)
+    if symbol is None:
+        errors.append(FieldError("symbol", "expected a pair like BTC/USDT"))
+        return ""
+    if symbol not in symbols:
+        errors.append(FieldError("symbol", f"no prices for {symbol}; see GET /api/market/symbols"))
+    return symbol
+
+
+def _known_params(
+    given: dict[str, object], bad: set[str], errors: list[FieldError]
+) -> dict[str, catalog.ParamValue]:
+    name, params = given.get("strategy_name"), given.get("strategy_params", {})
+    if not isinstance(name, str) or "strategy_name" in bad:
+        return {}
+    try:
+        strategy = catalog.get(name)
+        return catalog.snap_params(strategy, params if isinstance(params, dict) else {})
+    except catalog.UnknownStrategy as error:
+        hint = f"did you mean {error.nearest[0]}?" if error.nearest else "see GET /api/strategies"
+        errors.append(FieldError("strategy_name", f"no such strategy; {hint}"))
+    except catalog.InvalidParams as error:
+        errors.extend(
+            FieldError(f"strategy_params.{problem.field[:64]}", problem.message)
+            for problem in error.problems
+        )
+    return {}

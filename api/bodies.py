@@ -1,0 +1,200 @@
+"""Reading request bodies and queries: every bad field is named at once.
+
+A body type is a msgspec struct that derives from Body. msgspec stops at the first error, so
+the walker here converts field by field, and reports unknown fields and fields that the
+contract knows but this version does not serve.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, Literal, TypeVar, get_args, get_origin
+
+import msgspec
+from starlette.requests import ClientDisconnect, Request
+
+from api.errors import FieldError, Problem, bad_input
+from api.strict_json import MalformedJson, parse_json
+
+BODY_BYTES_MAX = 1_000_000
+FIELD_ERRORS_MAX = 100
+FIELD_NAME_CHARACTERS_MAX = 64
+
+UNKNOWN = "unknown field"
+MISSING = "required"
+NOT_BUILT = "not available yet"
+
+Check = Callable[[Any], str | None]
+
+
+class Body(msgspec.Struct, frozen=True, kw_only=True):
+    """A body whose fields are checked one by one.
+
+    `not_built` names the fields of the contract that are refused until they are served;
+    `checks` maps a field to a function that says what is wrong with its converted value.
+    """
+
+    not_built: ClassVar[frozenset[str]] = frozenset()
+    checks: ClassVar[Mapping[str, Check]] = {}
+
+
+class Nothing(Body, frozen=True, kw_only=True):
+    """The body of a call that takes none."""
+
+
+B = TypeVar("B", bound=Body)
+
+
+async def read_body(request: Request, body: type[B], *, may_be_empty: bool = False) -> B:
+    """The checked body, or Problem 400, 413, 415 or 422."""
+    raw = await _read_bytes(request)
+    if not raw.strip() and may_be_empty:
+        return check_fields({}, body)
+    _check_content_type(request)
+    try:
+        value = parse_json(raw)
+    except MalformedJson as error:
+        raise Problem(400, str(error)) from error
+    return check_fields(value, body)
+
+
+def read_query(request: Request, query: type[B]) -> B:
+    """The checked query parameters, or Problem 422. Unknown ones are refused, too."""
+    errors: list[FieldError] = []
+    found = _walk(dict(request.query_params), query, "", errors, strict=False)
+    if found is None:
+        raise bad_input(errors)
+    return found
+
+
+def check_fields(value: object, body: type[B]) -> B:
+    """The struct that the parsed JSON value stands for, or Problem 422 with every error."""
+    errors: list[FieldError] = []
+    found = _walk(value, body, "", errors, strict=True)
+    if found is None:
+        raise bad_input(errors[:FIELD_ERRORS_MAX])
+    return found
+
+
+async def _read_bytes(request: Request) -> bytes:
+    announced = request.headers.get("content-length", "0")
+    if announced.isdecimal() and int(announced[:20]) > BODY_BYTES_MAX:
+        raise _too_large()
+    chunks: list[bytes] = []
+    length = 0
+    try:
+        async for chunk in request.stream():
+            length += len(chunk)
+            if length > BODY_BYTES_MAX:
+                raise _too_large()
+            chunks.append(chunk)
+    except ClientDisconnect as error:
+        raise Problem(400, "the body ended early") from error
+    return b"".join(chunks)
+
+
+def _too_large() -> Problem:
+    return Problem(413, f"the body is larger than {BODY_BYTES_MAX} bytes")
+
+
+def _check_content_type(request: Request) -> None:
+    kind, _, parameters = request.headers.get("content-type", "").partition(";")
+    charset = parameters.strip().lower()
+    if kind.strip().lower() != "application/json" or charset not in (
+        "",
+        "charset=utf-8",
+        'charset="utf-8"',
+    ):
+        raise Problem(415, "send the body as application/json in UTF-8")
+    if request.headers.get("content-encoding", "identity").lower() != "identity":
+        raise Problem(415, "send the body without a content encoding")
+
+
+def _walk(
+    value: object, body: type[B], prefix: str, errors: list[FieldError], *, strict: bool
+) -> B | None:
+    """Convert field by field into `body`; append what is wrong and answer None if anything is."""
+    if not isinstance(value, dict):
+        errors.append(FieldError(prefix.rstrip(".") or "body", "expected an object"))
+        return None
+    before = len(errors)
+    converted: dict[str, object] = {}
+    fields = {field.encode_name: field for field in msgspec.structs.fields(body)}
+    for name, field in fields.items():
+        if name not in value:
+            if field.required:
+                errors.append(FieldError(prefix + name, MISSING))
+            continue
+        given = value[name]
+        if isinstance(field.type, type) and issubclass(field.type, Body):
+            inner = _walk(given, field.type, f"{prefix}{name}.", errors, strict=strict)
+            converted[field.name] = inner
+            continue
+        result, problem = _convert(given, field.type, strict=strict)
+        check = body.checks.get(name)
+        if problem is None and check is not None:
+            problem = check(result)
+        if problem is None:
+            converted[field.name] = result
+        else:
+            errors.append(FieldError(prefix + name, problem))
+    for name in value:
+        if name not in fields:
+            message = NOT_BUILT if name in body.not_built else UNKNOWN
+            errors.append(FieldError(prefix + name[:FIELD_NAME_CHARACTERS_MAX], message))
+    return body(**converted) if len(errors) == before else None
+
+
+def _convert(value: object, wanted: Any, *, strict: bool) -> tuple[object, str | None]:
+    """(the converted value, None) or (None, what is wrong)."""
+    if isinstance(value, float) and value.is_integer() and _is_integer_type(wanted):
+        value = int(value)  # 5.0 is an integer to JSON
+    try:
+        return msgspec.convert(value, wanted, strict=strict), None
+    except msgspec.ValidationError as error:
+        return None, _in_plain_words(str(error), wanted)
+
+
+def _is_integer_type(wanted: Any) -> bool:
+    return wanted is int or int in get_args(wanted)
+
+
+_TYPE_WORDS = {
+    "int": "a whole number",
+    "float": "a number",
+    "str": "a string",
+    "bool": "true or false",
+    "object": "an object",
+    "array": "a list",
+    "null": "null",
+    "uuid": "a UUID",
+}
+
+
+def _in_plain_words(message: str, wanted: Any) -> str:
+    """msgspec's error text in the words of JSON."""
+    message = message.partition(" - at `")[0]
+    if message.startswith("Invalid enum value"):
+        return "expected one of: " + ", ".join(_choices(wanted))
+    if message.startswith("Number out of range"):
+        return "number out of range"
+    kinds = r"Expected `([^`]*)`"
+    if bound := re.fullmatch(kinds + r" of length (<=|>=) (\d+)", message):
+        words = "at most" if bound[2] == "<=" else "at least"
+        return f"expected {words} {bound[3]} characters"
+    if bound := re.fullmatch(kinds + r" (<=|>=|<|>) (\S+)", message):
+        return f"expected {_type_words(bound[1])} {bound[2]} {float(bound[3]):.15g}"
+    if re.match(kinds + " matching regex", message):
+        return "has the wrong form"
+    if mismatch := re.fullmatch(kinds + r", got `([^`]*)`", message):
+        return f"expected {_type_words(mismatch[1])}, got {_type_words(mismatch[2])}"
+    return message.replace("`", "")
+
+
+def _type_words(kinds: str) -> str:
+    return " or ".join(_TYPE_WORDS.get(kind, kind) for kind in kinds.split(" | "))
+
+
+def _choices(wanted: Any) -> list[str]:
+    if get_origin(wanted) is Literal:
+        return [str(choice) for choice in get_args(wanted)]
+    return [choice for inner in get_args(wanted) for choice in _choices(inner)]

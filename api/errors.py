@@ -1,0 +1,140 @@
+"""Every refusal of the hub, as RFC 9457 problem answers.
+
+Handlers raise Problem; nothing else leaves the hub as an error. Below
+/internal/agents/{id}/endpoint/ the same refusals keep the shape that agents in the field
+know, {"detail": ...}.
+"""
+
+import logging
+import re
+from collections.abc import Mapping, Sequence
+
+import msgspec
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+log = logging.getLogger("artic.hub")
+
+RETRY_AFTER_S = 2
+
+TITLES = {
+    400: "Bad Request",
+    401: "Unauthorized",
+    403: "Forbidden",
+    404: "Not Found",
+    405: "Method Not Allowed",
+    409: "Conflict",
+    413: "Content Too Large",
+    415: "Unsupported Media Type",
+    422: "Unprocessable Content",
+    429: "Too Many Requests",
+    500: "Internal Server Error",
+    503: "Service Unavailable",
+}
+
+_AGENT_ENDPOINT = re.compile(r"/internal/agents/[^/]*/endpoint(/|$)")
+
+
+class FieldError(msgspec.Struct, frozen=True):
+    """One bad field of a body or query: its dotted path and what it should be."""
+
+    field: str
+    message: str
+
+
+
+
+class Problem(Exception):
+    """A refusal with its HTTP status; `detail` is meant for the caller's eyes."""
+
+    def __init__(
+        self,
+        status: int,
+        detail: str,
+        *,
+        errors: Sequence[FieldError] = (),
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.detail = detail
+        self.errors = tuple(errors)
+        self.headers = dict(headers or {})
+
+
+def not_found(what: str) -> Problem:
+    """404, said of what is missing and of what belongs to somebody else alike."""
+    return Problem(404, f"no such {what}")
+
+
+def bad_input(errors: Sequence[FieldError]) -> Problem:
+    """422 naming every bad field."""
+    names = ", ".join(error.field for error in errors[:5])
+    more = f" and {len(errors) - 5} more" if len(errors) > 5 else ""
+    return Problem(422, f"bad input: {names}{more}", errors=errors)
+
+
+def away(what: str) -> Problem:
+    """503 while a dependency can't be reached."""
+    return Problem(503, f"{what} is away, try again", headers={"Retry-After": str(RETRY_AFTER_S)})
+
+
+def problem_answer(path: str, problem: Problem) -> Response:
+    """The answer for a refusal, in the shape that callers of that path know."""
+    if _AGENT_ENDPOINT.match(path):
+        return _agent_endpoint_answer(problem)
+    encoded = msgspec.json.encode(
+        {
+            "type": "about:blank",
+            "title": TITLES.get(problem.status, "Error"),
+            "status": problem.status,
+            "detail": problem.detail,
+        }
+        | ({"errors": problem.errors} if problem.errors else {})
+    )
+    return Response(encoded, problem.status, problem.headers, "application/problem+json")
+
+
+def _agent_endpoint_answer(problem: Problem) -> Response:
+    detail: object = problem.detail
+    if problem.errors:
+        detail = [
+            {"loc": ["body", *error.field.split(".")], "msg": error.message, "type": "value_error"}
+            for error in problem.errors
+        ]
+    encoded = msgspec.json.encode({"detail": detail})
+    return Response(encoded, problem.status, problem.headers, "application/json")
+
+
+async def on_problem(request: Request, error: Exception) -> Response:
+    """Exception handler for Problem."""
+    assert isinstance(error, Problem)
+    return problem_answer(request.url.path, error)
+
+
+async def on_http_exception(request: Request, error: Exception) -> Response:
+    """Exception handler for what the router itself refuses (404, 405)."""
+    assert isinstance(error, HTTPException)
+    details = {404: "no such path", 405: f"{request.method} is not allowed here"}
+    detail = details.get(error.status_code, str(error.detail))
+    problem = Problem(error.status_code, detail, headers=error.headers)
+    return problem_answer(request.url.path, problem)
+
+
+async def on_database_away(request: Request, error: Exception) -> Response:
+    """Exception handler for a PostgreSQL that can't be reached."""
+    log.warning("PostgreSQL is away: %s", error)
+    return problem_answer(request.url.path, away("the database"))
+
+
+async def on_redis_away(request: Request, error: Exception) -> Response:
+    """Exception handler for a Redis that can't be reached."""
+    log.warning("Redis is away: %s", error)
+    return problem_answer(request.url.path, away("the state store"))
+
+
+async def on_mistake(request: Request, error: Exception) -> Response:
+    """Exception handler for our own mistakes: says nothing about them to the caller."""
+    log.error("%s %s failed", request.method, request.url.path, exc_info=error)
+    return problem_answer(request.url.path, Problem(500, "the hub made a mistake; it was logged"))

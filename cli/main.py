@@ -1,0 +1,99 @@
+"""The `artic` command: everything on this machine (`up`), or one part in the foreground."""
+
+import asyncio
+import os
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+
+from adapters.errors import AdapterError
+from adapters.settings import SettingsError, load_settings
+from cli.parts import MakeParts, module, product_parts, python_path
+from cli.terminal import complain, say
+from cli.up import UpOptions, up
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Run many trading agents.",
+)
+
+
+@app.command("up")
+def up_command(
+    context: typer.Context,
+    host: Annotated[str | None, typer.Option(help="Where the hub listens.")] = None,
+    port: Annotated[int | None, typer.Option(help="The hub's port.")] = None,
+    shim_port: Annotated[int | None, typer.Option(help="The agent endpoint's port.")] = None,
+    workers: Annotated[int | None, typer.Option(help="How many worker processes.")] = None,
+    data_dir: Annotated[Path | None, typer.Option(help="Where everything is kept.")] = None,
+    price_source: Annotated[
+        str | None, typer.Option(help="auto, simulated, or replay:FILE[@SPEED][,FILE...].")
+    ] = None,
+    no_demo: Annotated[bool, typer.Option("--no-demo", help="Make no demo account.")] = False,
+) -> None:
+    """Starts everything on this machine: PostgreSQL, Redis, hub, workers, agent endpoint."""
+    given = {
+        "ARTIC_HUB_HOST": host,
+        "ARTIC_HUB_PORT": port,
+        "ARTIC_SHIM_PORT": shim_port,
+        "ARTIC_WORKERS": workers,
+        "ARTIC_DATA_DIR": data_dir,
+        "ARTIC_PRICE_SOURCE": price_source,
+    }
+    flags = {key: str(value) for key, value in given.items() if value is not None}
+    raise typer.Exit(up(UpOptions(flags, make_parts=context.obj, with_demo=not no_demo)))
+
+
+@app.command()
+def hub() -> None:
+    """Runs the hub in the foreground."""
+    _become("api")
+
+
+@app.command()
+def worker(
+    queues: Annotated[
+        str, typer.Option(help="Which queues it serves, separated by commas.")
+    ] = "tick,market,ledger,chores",
+) -> None:
+    """Runs one worker in the foreground."""
+    _become("workers", "run", "--queues", queues)
+
+
+@app.command("migrate")
+def migrate_command() -> None:
+    """Brings the database of ARTIC_DATABASE_URL to the newest schema."""
+    from adapters.db.migrate import migrate  # here, so that the other commands do not load the ORM
+
+    try:
+        settings = load_settings(needs=("ARTIC_DATABASE_URL",))
+        say(str(asyncio.run(migrate(settings.database_url))))
+    except (SettingsError, AdapterError) as error:
+        complain(error)
+        raise typer.Exit(1) from None
+
+
+def main(make_parts: MakeParts = product_parts) -> None:
+    """The console script. What `up` starts is an argument, for tests of the supervisor."""
+    app(obj=make_parts)
+
+
+def _become(name: str, *arguments: str) -> NoReturn:
+    """Checks the settings, then turns into that process, so that signals reach it and nothing
+    stays between.
+    """
+    try:
+        load_settings()
+    except SettingsError as error:
+        complain(error)
+        raise typer.Exit(1) from None
+    command = module(name, *arguments)
+    path = python_path(os.environ.get("PYTHONPATH", ""))
+    os.execve(command[0], command, os.environ | {"PYTHONPATH": path})
+
+
+if __name__ == "__main__":
+    main()

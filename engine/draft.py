@@ -1,0 +1,73 @@
+"""The table of one shard while one slot is worked on, and the events of the slot.
+
+The given array is never written: the first change copies it, and a slot without one copies nothing.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from engine.events import Event
+from engine.rows import ROW, Index, Reason, Rows, copy_of, rows_at
+from engine.schedule import SkippedRange
+
+
+class Draft:
+    """Change the rows that own() gives, then record the event: it shows the row as it is then."""
+
+    def __init__(
+        self, rows: Rows, slot: int, skipped: Sequence[SkippedRange], folded_slot: int
+    ) -> None:
+        self.rows = rows
+        self.slot = slot
+        self.skipped = skipped
+        self.folded_slot = folded_slot
+        self.events: list[Event] = []
+        self._own = False
+
+    def own(self) -> Rows:
+        """The rows, as a copy that may be written."""
+        if not self._own:
+            self.rows = copy_of(self.rows)
+            self._own = True
+        return self.rows
+
+    def number(self, index: Index) -> list[tuple[bytes, int, int, int, bytes]]:
+        """Raises the seq of each row; how their events begin: agent, row, seq, slot, row after."""
+        seqs = self.rows["seq"][index] + 1
+        self.rows["seq"][index] = seqs
+        after = rows_at(self.rows, index).tobytes()
+        begins = range(0, len(after), ROW.itemsize)
+        return [
+            (after[at : at + 16], row, seq, self.slot, after[at : at + ROW.itemsize])
+            for at, row, seq in zip(begins, index.tolist(), seqs.tolist(), strict=True)
+        ]
+
+    def say(
+        self,
+        kind: str,
+        index: Index,
+        reason: Reason = Reason.NONE,
+        texts: Sequence[str] | None = None,
+    ) -> None:
+        """Records an event of each row that is no trade; `texts`: one of each row."""
+        texts = texts or [""] * len(index)
+        for head, text in zip(self.number(index), texts, strict=True):
+            self.events.append(Event(kind, *head, reason=int(reason), text=text))
+
+    def sort_events(self, first: int) -> None:
+        """Sorts the events from number `first` on by row; those of one row stay in their order."""
+        self.events[first:] = sorted(self.events[first:], key=lambda event: event.row)
+
+    def clear(self, row: int) -> None:
+        """Zeroes a row, but for what stays with it for good: its (last) agent, epoch and seq."""
+        record = self.rows[row]
+        agent_id, epoch, seq = record["agent_id"].tobytes(), record["epoch"], record["seq"]
+        self.rows[row] = np.zeros((), ROW)
+        record["agent_id"], record["epoch"], record["seq"] = agent_id, epoch, seq
+
+    def free(self, index: Index) -> None:
+        """Deletes the agents of flat rows."""
+        for row in index.tolist():
+            self.clear(row)
+        self.say("deleted", index, Reason.DELETED)

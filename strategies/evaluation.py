@@ -1,0 +1,33 @@
+"""Runs one strategy on one window, the same way for every caller.
+
+Data never raises here: what cannot be read gives 0.0 and a sentence. A strategy function that
+raises is a fault of the strategy, and its error passes through to the caller.
+"""
+
+import math
+
+from strategies.base import WINDOW_BARS, Candles, Params, Signal, Strategy
+
+
+def evaluate(strategy: Strategy, candles: Candles, params: Params) -> Signal:
+    """The signal of `strategy` on the last WINDOW_BARS bars; parameters left out are defaults."""
+    bars = len(candles)
+    if bars > WINDOW_BARS:
+        candles = candles.last(WINDOW_BARS)
+        bars = WINDOW_BARS
+    chosen = strategy.plan_params(params)
+    closed = max(bars - 1, 0)
+    needed = strategy.warm_up(chosen)
+    if bars == 0 or closed < needed:
+        return Signal(0.0, f"needs {needed} closed bars, has {closed}", can_run=False)
+    if candles.flaw:
+        return Signal(0.0, candles.flaw, can_run=False)
+    if strategy.needs_volume and not candles.has_volume:
+        return Signal(0.0, "needs volume, the price source gives none", can_run=False)
+    if candles.flat:
+        return Signal(0.0, f"the price has not moved in {bars} bars")
+    value, detail = strategy.function(candles, candles.close, **chosen)
+    if not math.isfinite(value):
+        return Signal(0.0, f"no reading: {detail}")
+    # Adding 0.0 turns -0.0 into 0.0: two bit patterns for "nothing" would be two signals.
+    return Signal(max(-1.0, min(1.0, value)) + 0.0, detail)

@@ -1,0 +1,51 @@
+"""Jobs that we enqueue are arq's own, in fewer round trips."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+from arq.connections import create_pool
+
+from adapters import queue as jobs
+from adapters.queue import JobQueue, arq_settings, decode_job
+from adapters.redis_client import Redis, open_redis
+
+
+@pytest.fixture
+async def redis(redis_url: str) -> AsyncIterator[Redis]:
+    client = open_redis(redis_url)
+    yield client
+    await client.aclose()
+
+
+async def test_arq_reads_what_we_enqueue(redis: Redis, redis_url: str) -> None:
+    job = jobs.tick(5, 2_000_000_000)
+    await JobQueue(redis).enqueue(job, job)
+    pool = await create_pool(arq_settings(redis_url), job_deserializer=decode_job)
+    (queued,) = await pool.queued_jobs(queue_name=job.queue)
+    assert (queued.function, list(queued.args), queued.job_id) == ("tick_shard", [5, 2_000_000_000], job.id)
+    assert queued.score == job.due_ms
+    await pool.aclose()
+
+
+async def test_arq_refuses_an_id_that_we_have_enqueued(redis: Redis, redis_url: str) -> None:
+    job = jobs.wake(3, 17, 2_000_000_000)
+    await JobQueue(redis).enqueue(job)
+    pool = await create_pool(arq_settings(redis_url))
+    assert await pool.enqueue_job("other", _job_id=job.id, _queue_name=job.queue) is None
+    await pool.aclose()
+
+
+async def test_a_worker_of_the_same_process_hears_without_redis(redis: Redis) -> None:
+    queue = JobQueue(redis)
+    heard: list[int] = []
+    job = jobs.tick(0, 2_000_000_000)
+    queue.listen(job.queue, heard.append)
+    await queue.enqueue(job, jobs.tick(1, 2_000_000_000))
+    assert heard == [job.due_ms]
+
+
+def test_shards_are_spread_over_the_first_half_of_a_slot() -> None:
+    phases = sorted(jobs.phase_s(shard) for shard in range(64))
+    assert 0 <= phases[0] and phases[-1] < 0.5
+    gaps = [b - a for a, b in zip(phases, phases[1:], strict=False)]
+    assert max(gaps) < 3 * 0.5 / 64

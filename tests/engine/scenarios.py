@@ -1,0 +1,162 @@
+"""Random lives of a small table of agents, as hypothesis draws them.
+
+A scenario says what happens in relative words ("the price goes to the stop of row 1", "the newest
+epoch and one more"), since what is interesting depends on where the table stands by then.
+"""
+
+import math
+from dataclasses import dataclass
+
+from hypothesis import strategies as st
+
+from engine.commands import Wanted
+
+PLANS = 3
+ROWS = 4
+NO_SUCH_PLAN = 4_000_000_000
+
+# Slots that a table begins in: the first ones, now, and the last ones that fit.
+FIRST_SLOTS = (1, 1_730_000_000, 2**32 - 2_000)
+
+LEVELS = ("stop_loss_price", "take_profit_price", "liquidation_price", "entry_price")
+
+
+@dataclass(frozen=True)
+class Wish:
+    """A command in the making. epoch_step counts from the row's epoch: 1 is new, 0 or -1 is old."""
+
+    row: int
+    wanted: Wanted
+    epoch_step: int
+    newcomer: bool
+    close_position: bool
+    configuration: int
+    times: int
+
+
+@dataclass(frozen=True)
+class Configuration:
+    plan_id: int
+    interval: int
+    threshold: float
+    max_position_usd: float
+    stop_loss_ppm: int
+    take_profit_ppm: int
+    leverage: int
+    fee_cbps: int
+    slippage_cbps: int
+    max_session_loss_usd: float
+
+
+@dataclass(frozen=True)
+class ToLevel:
+    """The price goes exactly to a level of a row's position, or stays where it was without one."""
+
+    row: int
+    level: str
+
+
+@dataclass(frozen=True)
+class Quote:
+    """What one plan sees: a factor on its last price, a level to go to, or a price as it is."""
+
+    move: float | ToLevel
+    replaced_by: float | None
+    fresh: bool
+    signal: float
+
+
+@dataclass(frozen=True)
+class Step:
+    """`gap` slots that are not run (paused or missed), then one slot that is, or only its inbox."""
+
+    gap: int
+    paused: bool
+    run: bool
+    wishes: tuple[Wish, ...]
+    quotes: tuple[Quote, ...]
+    failed: int | None
+
+
+@dataclass(frozen=True)
+class Scenario:
+    first_slot: int
+    first_prices: tuple[float, ...]
+    configurations: tuple[Configuration, ...]
+    steps: tuple[Step, ...]
+
+
+PRICES = st.one_of(
+    st.sampled_from([100.0, 96466.11, 1e-8, 1e8]),
+    st.floats(-8.0, 8.0).map(lambda exponent: 10.0**exponent),
+)
+PPM = st.one_of(
+    st.sampled_from([20_000, 500, 0, 1, 999_999, 1_000_000, 1_500_000]), st.integers(1, 200_000)
+)
+CONFIGURATIONS = st.builds(
+    Configuration,
+    plan_id=st.sampled_from([0, 0, 0, 0, 1, 1, 2, PLANS, NO_SUCH_PLAN]),
+    interval=st.sampled_from([1, 1, 1, 2, 3, 7]),
+    threshold=st.sampled_from([0.5, 0.0, 0.1, 1.0]),
+    max_position_usd=st.one_of(
+        st.sampled_from([100.0, 1000.0, 0.0, 1e-6, 0.1 + 0.2]), st.floats(0.01, 1e7)
+    ),
+    stop_loss_ppm=PPM,
+    take_profit_ppm=PPM,
+    leverage=st.one_of(st.sampled_from([1, 1, 2, 10, 50, 125]), st.integers(1, 125)),
+    fee_cbps=st.one_of(st.sampled_from([1000, 0, 65_535]), st.integers(0, 5000)),
+    slippage_cbps=st.one_of(st.sampled_from([100, 0, 65_535]), st.integers(0, 5000)),
+    max_session_loss_usd=st.one_of(st.sampled_from([0.0, 0.0, 1.0]), st.floats(0.01, 1e4)),
+)
+WISHES = st.builds(
+    Wish,
+    row=st.integers(0, ROWS - 1),
+    wanted=st.sampled_from([Wanted.RUNNING] * 3 + [Wanted.STOPPED] * 2 + [Wanted.DELETED]),
+    epoch_step=st.sampled_from([1, 1, 1, 1, 3, 0, -1]),
+    newcomer=st.sampled_from([False, False, False, True]),
+    close_position=st.sampled_from([True, True, False]),
+    configuration=st.integers(0, 3),
+    times=st.sampled_from([1, 1, 1, 2]),
+)
+MOVES: st.SearchStrategy[float | ToLevel] = st.one_of(
+    st.sampled_from([1.0, 1.0, 1.0005, 0.9995, 1.03, 0.97, 1.2, 0.8, 0.1, 3.0]),
+    st.floats(0.9, 1.1),
+    st.builds(ToLevel, st.integers(0, ROWS - 1), st.sampled_from(LEVELS)),
+)
+QUOTES = st.builds(
+    Quote,
+    move=MOVES,
+    replaced_by=st.sampled_from([None] * 14 + [math.nan, math.inf, 0.0, -1.0]),
+    fresh=st.sampled_from([True] * 8 + [False]),
+    signal=st.sampled_from(
+        [1.0, -1.0, 1.0, -1.0, 0.5, -0.5, 0.1, 0.0, math.nan, math.nan, math.inf]
+    ),
+)
+STEPS = st.builds(
+    Step,
+    gap=st.sampled_from([0, 0, 0, 0, 0, 1, 2, 9]),
+    paused=st.booleans(),
+    run=st.sampled_from([True] * 7 + [False]),
+    wishes=st.one_of(st.just(()), st.just(()), st.lists(WISHES, max_size=3).map(tuple)),
+    quotes=st.tuples(*[QUOTES] * PLANS),
+    failed=st.sampled_from([None] * 12 + [0, 1, NO_SUCH_PLAN]),
+)
+
+
+def _created(row: int) -> Wish:
+    return Wish(row, Wanted.RUNNING, 1, True, True, row, 1)
+
+
+@st.composite
+def scenarios(draw: st.DrawFn) -> Scenario:
+    """All rows but the last begin as running agents, so that most steps have somebody to act on."""
+    steps = draw(st.lists(STEPS, min_size=2, max_size=24))
+    first = steps[0]
+    created = tuple(_created(row) for row in range(ROWS - 1))
+    opening = Step(0, first.paused, True, created + first.wishes, first.quotes, None)
+    return Scenario(
+        first_slot=draw(st.sampled_from(FIRST_SLOTS)),
+        first_prices=draw(st.tuples(*[PRICES] * PLANS)),
+        configurations=draw(st.tuples(*[CONFIGURATIONS] * ROWS)),
+        steps=(opening, *steps[1:]),
+    )

@@ -1,0 +1,213 @@
+"""The engine's table and one reference for each of its rows, taken through the same slots.
+
+After every slot all that can be seen of the two must be equal: every field of every row, every
+event with the row after it, the counts of ticks, and the next slot with work.
+"""
+
+import math
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+
+from engine.commands import Command
+from engine.events import Event
+from engine.rows import ROW, Rows, empty_rows, rows_from_bytes
+from engine.schedule import SkippedRange, counts, fold_skipped, next_due
+from engine.tick import Outcome, SlotInputs, advance, apply_inbox
+from tests.engine.reference import Reference
+from tests.engine.reference_agent import Agent, Said, Seen
+from tests.engine.scenarios import ROWS, Quote, Scenario, Step, ToLevel, Wish
+
+# Kept by the engine so that it can derive the counts; the counts themselves are compared.
+DERIVED = {"ticks_base", "missed_base"}
+NAMES = tuple(name for name in ROW.names or () if name not in DERIVED)
+
+
+@dataclass(frozen=True)
+class Played:
+    """One call of the engine, to be made again; `run` is False for an inbox alone."""
+
+    run: bool
+    inputs: SlotInputs
+
+
+def call(rows: Rows, played: Played) -> Outcome:
+    inputs = played.inputs
+    if played.run:
+        return advance(rows, inputs)
+    return apply_inbox(rows, inputs.slot, inputs.commands, inputs.skipped, inputs.folded_slot)
+
+
+def row_values(row: np.void) -> dict[str, object]:
+    """The record as plain Python values by name."""
+    values: dict[str, Any] = {name: row[name] for name in NAMES}
+    return {
+        name: value.tobytes() if name == "agent_id" else value.item()
+        for name, value in values.items()
+    }
+
+
+def event_values(event: Event) -> dict[str, object]:
+    """The event as a reference says it; its row as the record's plain values."""
+    after = rows_from_bytes(event.row_after)[0]
+    assert (event.agent_id, event.seq) == (after["agent_id"].tobytes(), after["seq"])
+    values: dict[str, object] = {
+        each.name: getattr(event, each.name) for each in fields(Said) if each.name != "after"
+    }
+    return values | {"after": row_values(after)}
+
+
+def said_values(said: Said) -> dict[str, object]:
+    values: dict[str, object] = {
+        each.name: getattr(said, each.name) for each in fields(Said) if each.name != "after"
+    }
+    return values | {"after": agent_values(said.after)}
+
+
+def agent_values(agent: Agent) -> dict[str, object]:
+    return {name: getattr(agent, name) for name in NAMES}
+
+
+def seen_by_plan(inputs: SlotInputs) -> dict[int, Seen]:
+    """What each plan sees; one beyond the arrays sees nothing but may have failed."""
+    numbers = {*range(len(inputs.price)), *inputs.failed}
+    columns = inputs.price.tolist(), inputs.fresh.tolist(), inputs.signal.tolist()
+    seen = dict(enumerate(zip(*columns, strict=True)))
+    return {plan: Seen(*seen.get(plan, ()), failed=inputs.failed.get(plan)) for plan in numbers}
+
+
+class SideBySide:
+    """Plays a scenario; `journal` keeps the calls and `events` what the engine said."""
+
+    def __init__(self, scenario: Scenario) -> None:
+        self.scenario = scenario
+        self.rows = empty_rows(ROWS)
+        self.references = [Reference() for _ in range(ROWS)]
+        self.prices = list(scenario.first_prices)
+        self.slot = scenario.first_slot - 1
+        self.skipped: tuple[SkippedRange, ...] = ()
+        self.folded_slot = -1
+        self.journal: list[Played] = []
+        self.events: list[Event] = []
+        self.newcomers = 0
+
+    def play(self) -> None:
+        for step in self.scenario.steps:
+            for _ in range(step.gap):
+                self._slot(step, run=False, commands=())
+            self._slot(step, run=step.run, commands=self._commands(step.wishes))
+
+    def _slot(self, step: Step, *, run: bool, commands: Sequence[Command]) -> None:
+        self.slot += 1
+        for plan, quote in enumerate(step.quotes if run else ()):
+            self.prices[plan] = self._moved(self.prices[plan], quote)
+        inputs = self._inputs(step, commands)
+        played = Played(run, inputs)
+        before = self.rows
+        outcome = call(before, played)
+        if not run:
+            self._skip(paused=step.paused)
+        plans = seen_by_plan(inputs)
+        said = [
+            reference.run(self.slot, plans, theirs)
+            if run
+            else reference.skip(self.slot, theirs, paused=step.paused)
+            for row, reference in enumerate(self.references)
+            for theirs in [[each for each in commands if each.row == row]]
+        ]
+        self.journal.append(played)
+        self.events += outcome.events
+        self.rows = outcome.rows
+        self._compare(before, outcome, said)
+        self.rows, skipped, self.folded_slot = fold_skipped(
+            self.rows, self.slot, self.skipped, self.folded_slot
+        )
+        self.skipped = tuple(skipped)
+        self._compare_schedule()
+
+    # What the slot holds
+
+    def _moved(self, price: float, quote: Quote) -> float:
+        if not isinstance(quote.move, ToLevel):
+            return min(max(price * quote.move, 1e-8), 1e8)
+        agent = self.references[quote.move.row].agent
+        level: float = getattr(agent, quote.move.level) if agent.side else 0.0
+        return level if level > 0 else price
+
+    def _inputs(self, step: Step, commands: Sequence[Command]) -> SlotInputs:
+        replaced = [each.replaced_by for each in step.quotes]
+        price = [p if r is None else r for p, r in zip(self.prices, replaced, strict=True)]
+        return SlotInputs(
+            slot=self.slot,
+            price=np.array(price),
+            fresh=np.array([each.fresh for each in step.quotes]),
+            signal=np.array([each.signal for each in step.quotes]),
+            failed={} if step.failed is None else {step.failed: f"plan {step.failed} raised"},
+            commands=tuple(commands),
+            skipped=self.skipped,
+            folded_slot=self.folded_slot,
+        )
+
+    def _commands(self, wishes: Sequence[Wish]) -> list[Command]:
+        return [command for wish in wishes for command in [self._command(wish)] * wish.times]
+
+    def _command(self, wish: Wish) -> Command:
+        agent = self.references[wish.row].agent
+        configuration = self.scenario.configurations[wish.configuration]
+        agent_id = agent.agent_id
+        if wish.newcomer or agent_id == bytes(16):
+            self.newcomers += 1
+            agent_id = bytes([wish.row]) + self.newcomers.to_bytes(14, "big") + b"\0"
+        return Command(
+            agent_id=agent_id,
+            row=wish.row,
+            epoch=max(agent.epoch + wish.epoch_step, 1),
+            wanted=wish.wanted,
+            close_position=wish.close_position,
+            **vars(configuration),
+        )
+
+    def _skip(self, *, paused: bool) -> None:
+        last = self.skipped[-1] if self.skipped else None
+        if last is not None and last.last == self.slot - 1 and last.paused == paused:
+            grown = SkippedRange(last.first, self.slot, paused)
+            self.skipped = (*self.skipped[:-1], grown)
+        else:
+            self.skipped = (*self.skipped, SkippedRange(self.slot, self.slot, paused))
+
+    # What must be equal
+
+    def _compare(self, before: Rows, outcome: Outcome, said: list[list[Said]]) -> None:
+        by_row: dict[int, list[Event]] = defaultdict(list)
+        for event in outcome.events:
+            by_row[event.row].append(event)
+        for row, reference in enumerate(self.references):
+            expected = [said_values(each) for each in said[row]]
+            assert [event_values(each) for each in by_row[row]] == expected
+            assert row_values(outcome.rows[row]) == agent_values(reference.agent)
+        differing = [
+            row for row in range(ROWS) if before[row].tobytes() != outcome.rows[row].tobytes()
+        ]
+        assert outcome.changed.tolist() == differing == sorted(row for row in by_row if by_row[row])
+        assert (outcome.rows is before) == (not differing)
+
+    def _compare_schedule(self) -> None:
+        for row, reference in enumerate(self.references):
+            got = counts(self.rows[row], self.slot, self.skipped, self.folded_slot)
+            assert got == (reference.ticks, reference.missed), f"ticks and missed of row {row}"
+        agents = [reference.agent for reference in self.references]
+        coming = range(self.slot + 1, self.slot + 9)
+        work = (s for s in coming if any(each.watched or each.due(s) for each in agents))
+        assert next_due(self.rows, self.slot) == next(work, None)
+
+
+def signed_fills(events: Sequence[Event]) -> float:
+    """The position that the fills add up to; quantities are taken back exactly, so it is exact."""
+    return math.fsum(
+        (1 if event.kind == "opened" else -1) * event.side * event.quantity
+        for event in events
+        if event.kind in {"opened", "closed"}
+    )

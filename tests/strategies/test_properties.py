@@ -1,0 +1,221 @@
+"""What must hold for every strategy of the catalogue, on candles that hypothesis makes up."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from strategies import catalog
+from strategies.base import WINDOW_BARS, Candles, FloatArray, Params, Strategy
+
+COLUMNS = ("open", "high", "low", "close")
+every_strategy = pytest.mark.parametrize(
+    "strategy", catalog.STRATEGIES, ids=lambda strategy: strategy.name
+)
+quick = settings(max_examples=40, deadline=None)
+
+
+def walk(seed: int, bars: int, step: float, start: float) -> Candles:
+    """A random walk with bursts of volatility, so that strategies that wait for one see some."""
+    random = np.random.default_rng(seed)
+    steps = random.standard_t(3, bars) * step * np.exp(random.normal(0, 0.5, bars))
+    close = start * np.exp(np.clip(np.cumsum(steps), -3, 3))
+    open_ = np.concatenate([[start], close[:-1]])
+    high = np.maximum(open_, close) * (1 + np.abs(random.normal(0, step / 2, bars)))
+    low = np.minimum(open_, close) / (1 + np.abs(random.normal(0, step / 2, bars)))
+    time = np.arange(bars, dtype=np.float64) * 60 + 1_700_000_000
+    return Candles(time, open_, high, low, close, random.uniform(1, 2, bars))
+
+
+walks = st.builds(
+    walk,
+    seed=st.integers(0, 2**32 - 1),
+    bars=st.integers(60, WINDOW_BARS + 40),
+    step=st.sampled_from([1e-5, 1e-3, 0.02]),
+    start=st.sampled_from([1.3e-7, 1.0, 42_000.0]),
+)
+
+
+def first(candles: Candles, bars: int) -> Candles:
+    return Candles(
+        candles.time[:bars], candles.open[:bars], candles.high[:bars],
+        candles.low[:bars], candles.close[:bars], candles.volume[:bars],
+    )  # fmt: skip
+
+
+def value(strategy: Strategy, candles: Candles, params: Params | None = None) -> float:
+    signal = catalog.evaluate(strategy, candles, params or {})
+    assert -1.0 <= signal.value <= 1.0
+    assert signal.detail
+    return signal.value
+
+
+@st.composite
+def some_params(draw: st.DrawFn, strategy: Strategy) -> Params:
+    """Snapped parameters: each at its default, or anywhere in the lower part of its range."""
+    given: dict[str, object] = {}
+    for param in strategy.params:
+        highest = min(param.max, 4 * param.default)
+        if draw(st.booleans()):
+            given[param.name] = param.snap(draw(st.floats(param.min, highest)))
+    try:
+        return catalog.snap_params(strategy, given)
+    except catalog.InvalidParams:
+        return strategy.defaults
+
+
+@every_strategy
+@quick
+@given(data=st.data(), candles=walks, factor=st.floats(1e-6, 1e6))
+def test_scaling_prices_changes_nothing(
+    strategy: Strategy, data: st.DataObject, candles: Candles, factor: float
+) -> None:
+    params = data.draw(some_params(strategy))
+    scaled = replace(candles, **{name: getattr(candles, name) * factor for name in COLUMNS})
+    assert value(strategy, scaled, params) == pytest.approx(
+        value(strategy, candles, params), abs=1e-6
+    )
+
+
+@every_strategy
+@quick
+@given(data=st.data(), candles=walks)
+def test_mirrored_prices_give_the_mirrored_signal(
+    strategy: Strategy, data: st.DataObject, candles: Candles
+) -> None:
+    params = dict(data.draw(some_params(strategy)))
+    if "oversold" in params:
+        params["overbought"] = 100.0 - float(params["oversold"])
+    # Reflected in the middle of its own range, so that no price drops to zero.
+    sum_of_ends = candles.high.max() + candles.low.min()
+    mirrored = replace(
+        candles,
+        open=sum_of_ends - candles.open,
+        high=sum_of_ends - candles.low,
+        low=sum_of_ends - candles.high,
+        close=sum_of_ends - candles.close,
+    )
+    assert value(strategy, mirrored, params) == pytest.approx(
+        -value(strategy, candles, params), abs=1e-6
+    )
+
+
+@every_strategy
+@quick
+@given(data=st.data(), candles=walks)
+def test_bars_that_come_later_never_change_a_signal(
+    strategy: Strategy, data: st.DataObject, candles: Candles
+) -> None:
+    now = data.draw(st.integers(45, len(candles) - 1))
+    alone = first(Candles.from_bars(rows(candles)), now)
+    said = catalog.evaluate(strategy, first(Candles.from_bars(rows(candles)[:now]), now), {})
+    later = rows(candles)
+    later[now:] = data.draw(st.sampled_from([np.nan, 1e12, 1e-12]))
+    assert catalog.evaluate(strategy, first(Candles.from_bars(later), now), {}) == said
+    assert catalog.evaluate(strategy, alone, {}) == said
+
+
+@every_strategy
+@quick
+@given(candles=walks)
+def test_the_past_beyond_the_window_is_forgotten(strategy: Strategy, candles: Candles) -> None:
+    bars = rows(candles)
+    older = np.vstack([np.full((7, 6), np.nan), bars]) if len(bars) >= WINDOW_BARS else bars
+    newest = Candles.from_bars(bars[-WINDOW_BARS:])
+    assert catalog.evaluate(strategy, Candles.from_bars(older), {}) == catalog.evaluate(
+        strategy, newest, {}
+    )
+
+
+@every_strategy
+@quick
+@given(data=st.data(), candles=walks, bad=st.sampled_from([np.nan, np.inf, -np.inf, 0.0, -1.0]))
+def test_a_broken_price_in_the_window_gives_nothing(
+    strategy: Strategy, data: st.DataObject, candles: Candles, bad: float
+) -> None:
+    column = data.draw(st.sampled_from(["low"] if bad in (0.0, -1.0) else COLUMNS))
+    broken = getattr(candles, column).copy()
+    broken[-data.draw(st.integers(1, min(len(candles), WINDOW_BARS)))] = bad
+    signal = catalog.evaluate(strategy, replace(candles, **{column: broken}), {})
+    assert (signal.value, signal.can_run) == (0.0, False)
+    assert "window" in signal.detail
+
+
+@every_strategy
+@given(bars=st.integers(1, WINDOW_BARS + 5), price=st.floats(1e-9, 1e9))
+def test_a_price_that_stands_still_gives_nothing(
+    strategy: Strategy, bars: int, price: float
+) -> None:
+    still = np.full(bars, price)
+    candles = Candles(np.arange(float(bars)), still, still, still, still, still)
+    assert value(strategy, candles) == 0.0
+
+
+@every_strategy
+@quick
+@given(candles=walks)
+def test_closes_that_stand_still_between_moving_extremes_give_nothing(
+    strategy: Strategy, candles: Candles
+) -> None:
+    middle = float((candles.high.max() + candles.low.min()) / 2)
+    still = np.full(len(candles), middle)
+    high, low = np.maximum(candles.high, middle), np.minimum(candles.low, middle)
+    resting = replace(candles, open=still, close=still, high=high, low=low)
+    assert value(strategy, resting) == pytest.approx(0.0, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("name", "rest"),
+    [
+        ("simple_momentum", 21),
+        ("breakout", 22),
+        ("z_score", 20),
+        ("bollinger_reversion", 20),
+        ("atr_breakout", 20),
+        # An average forgets a shock gradually, and somewhat faster than the ATR that it is
+        # measured in: it takes some two hundred bars at rest until next to nothing is left.
+        ("ema_crossover", 200),
+        ("macd_signal", 200),
+    ],
+)
+@quick
+@given(candles=walks)
+def test_a_price_that_came_to_rest_gives_nothing(name: str, rest: int, candles: Candles) -> None:
+    bars = rows(candles)
+    bars[-rest:, 1:5] = bars[-1, 4]
+    remembered = 0.05 if rest == 200 else 1e-9
+    assert value(catalog.get(name), Candles.from_bars(bars)) == pytest.approx(0.0, abs=remembered)
+
+
+@every_strategy
+@quick
+@given(bars=st.lists(st.tuples(*[st.floats(1e-6, 1e6)] * 4), min_size=1, max_size=60))
+def test_any_positive_prices_are_taken(
+    strategy: Strategy, bars: list[tuple[float, float, float, float]]
+) -> None:
+    wild = np.array(
+        [(60 * at, bar[0], max(bar), min(bar), bar[3], 1) for at, bar in enumerate(bars)]
+    )
+    value(strategy, Candles.from_bars(wild.astype(np.float64)))
+
+
+@every_strategy
+def test_candles_are_read_and_never_written(strategy: Strategy) -> None:
+    candles = walk(3, 300, 0.01, 42_000.0)
+    for name in ("time", *COLUMNS, "volume"):
+        getattr(candles, name).flags.writeable = False
+    value(strategy, candles)
+
+
+@every_strategy
+def test_both_directions_occur(strategy: Strategy) -> None:
+    values = [value(strategy, walk(seed, 200, 0.01, 100.0)) for seed in range(200)]
+    assert sum(each >= 0.5 for each in values) >= 3
+    assert sum(each <= -0.5 for each in values) >= 3
+
+
+def rows(candles: Candles) -> FloatArray:
+    columns = [getattr(candles, name) for name in ("time", *COLUMNS, "volume")]
+    return np.column_stack(columns).astype(np.float64)

@@ -1,0 +1,111 @@
+"""`python -m workers run [--queues tick,market,ledger,chores]` and `python -m workers pause`.
+
+The composition root of a worker process.
+"""
+
+import argparse
+import asyncio
+import logging
+import os
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator, Collection
+from contextlib import asynccontextmanager
+
+import uvloop
+from adapters.market_store import MarketStore
+from adapters.prices import open_source
+from adapters.redis_clock import RedisClock
+
+from adapters.db.connection import close_database, open_database
+from adapters.errors import AdapterError
+from adapters.log import configure_logging
+from adapters.queue import JobQueue
+from adapters.redis_client import AWAY, open_redis
+from adapters.settings import Settings, SettingsError, load_settings
+from adapters.shard_store import ShardStore
+from workers.context import PoolContext
+from workers.plan_book import PlanBook
+from workers.process import WorkerProcess
+from workers.settings import QUEUES
+
+logger = logging.getLogger(__name__)
+
+
+@asynccontextmanager
+async def open_pool(settings: Settings) -> AsyncIterator[PoolContext]:
+    """Everything one worker process needs, closed in reverse order."""
+    state_redis = open_redis(settings.redis_url)
+    queue_redis = open_redis(settings.queue_redis_url)
+    clock = RedisClock(state_redis)
+    await clock.refresh()
+    database = await open_database(settings.database_url)
+    source = open_source(settings.price_source)
+    market = MarketStore(state_redis, source, clock)
+    try:
+        yield PoolContext(
+            name=f"{socket.gethostname()}-{os.getpid()}",
+            settings=settings,
+            state_redis=state_redis,
+            queue_redis=queue_redis,
+            clock=clock,
+            shards=ShardStore(state_redis),
+            market=market,
+            plans=PlanBook(state_redis, market),
+            queue=JobQueue(queue_redis),
+            database=database,
+        )
+    finally:
+        await close_database(database)
+        await state_redis.aclose()
+        await queue_redis.aclose()
+
+
+async def run(settings: Settings, queues: Collection[str]) -> None:
+    """Serves queues until SIGTERM or SIGINT."""
+    async with open_pool(settings) as pool:
+        process = WorkerProcess(pool, queues)
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, process.stopping.set)
+        logger.info("worker %s serves %s", pool.name, ", ".join(queues))
+        await process.run()
+
+
+async def pause(settings: Settings) -> None:
+    """Marks an orderly stop of the whole pool: the slots until the next start are paused."""
+    redis = open_redis(settings.redis_url)
+    try:
+        store = ShardStore(redis)
+        await store.pause(await store.open_shards())
+    finally:
+        await redis.aclose()
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Returns the exit code; what a person can mend is one line on standard error."""
+    parser = argparse.ArgumentParser(prog="python -m workers", description=__doc__)
+    parser.add_argument("command", choices=("run", "pause"))
+    parser.add_argument("--queues", default=",".join(QUEUES), help="which queues to serve")
+    options = parser.parse_args(argv)
+    queues = [name.strip() for name in options.queues.split(",") if name.strip()]
+    unknown = [name for name in queues if name not in QUEUES]
+    if unknown or not queues:
+        print(
+            f"--queues: {', '.join(unknown) or 'none'}: choose of {', '.join(QUEUES)}",
+            file=sys.stderr,
+        )
+        return 1
+    try:
+        settings = load_settings(os.environ)
+        configure_logging(settings)
+        uvloop.run(run(settings, queues) if options.command == "run" else pause(settings))
+    except (AdapterError, SettingsError, *AWAY) as error:
+        print(f"artic worker: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,55 @@
+"""Small chores, each once in its period and safe to repeat; none is ever part of a tick."""
+
+import logging
+from typing import Any
+
+from adapters import queue as jobs
+from adapters import redis_keys as keys
+from adapters.db import agents, ledger
+from adapters.db.errors import DatabaseAway
+from adapters.recovery import recover_shard
+from adapters.redis_client import command
+from adapters.wanted import payload_of
+from workers.context import PoolContext
+
+logger = logging.getLogger(__name__)
+
+UNAPPLIED_AFTER_S = 2.0
+"""A wanted state that no row shows after this long is pushed again."""
+UNAPPLIED_BATCH = 500
+
+
+async def sweep_streams(ctx: dict[str, Any]) -> None:
+    """arq job: marks every shard whose stream holds events, in case a mark was lost."""
+    pool: PoolContext = ctx["pool"]
+    waiting = await pool.shards.events_waiting(await pool.shards.open_shards())
+    dirty = [shard for shard, events in waiting.items() if events]
+    if dirty:
+        await command(pool.queue_redis, "SADD", keys.dirty_shards(), *dirty)
+        await pool.queue.enqueue(jobs.ledger(int(pool.clock.now() * 1000)))
+
+
+async def push_unapplied(ctx: dict[str, Any]) -> None:
+    """arq job: pushes the wanted states that got lost between PostgreSQL and an inbox."""
+    pool: PoolContext = ctx["pool"]
+    try:
+        lacking = await agents.unapplied(pool.database, UNAPPLIED_AFTER_S, UNAPPLIED_BATCH)
+        for agent in lacking:
+            pushed = await pool.shards.push(agent.shard, payload_of(agent))
+            if pushed is None:
+                await recover_shard(pool.database, pool.shards, agent.shard, pool.clock.slot())
+                continue
+            await pool.queue.enqueue(jobs.wake(agent.shard, pushed.number, pushed.stamp))
+        if lacking:
+            logger.info("%d wanted states pushed again", len(lacking))
+    except DatabaseAway as error:
+        logger.warning("repair waits for PostgreSQL: %s", error)
+
+
+async def prune_history(ctx: dict[str, Any]) -> None:
+    """arq job: drops messages and logs beyond their retention."""
+    pool: PoolContext = ctx["pool"]
+    try:
+        await ledger.prune(pool.database)
+    except DatabaseAway as error:
+        logger.warning("pruning waits for PostgreSQL: %s", error)

@@ -1,0 +1,76 @@
+"""What the jobs of one worker process share: connections, caches, clock, counters.
+
+Built once when the process starts and handed to every job; nothing here is module state.
+"""
+
+import asyncio
+from collections import OrderedDict
+from dataclasses import dataclass, field
+
+from adapters.market_store import MarketStore
+from adapters.redis_clock import RedisClock
+
+from adapters.db.connection import Database
+from adapters.queue import JobQueue
+from adapters.redis_client import Redis
+from adapters.settings import Settings
+from adapters.shard_store import ShardState, ShardStore
+from workers.plan_book import PlanBook
+from workers.stats import WorkerStats
+
+KNOWN_SHARDS_MAX = 1_024
+"""Tables a worker keeps in memory between ticks (about 0.7 MB each when full)."""
+
+
+class KnownShards:
+    """The last committed state of the shards this worker ticks, bounded, oldest out first.
+
+    Only a shortcut: a state whose version is not the head's is read again, and the commit
+    compares once more.
+    """
+
+    def __init__(self, limit: int = KNOWN_SHARDS_MAX) -> None:
+        self._limit = limit
+        self._states: OrderedDict[int, ShardState] = OrderedDict()
+
+    def get(self, shard: int) -> ShardState | None:
+        return self._states.get(shard)
+
+    def put(self, shard: int, state: ShardState) -> None:
+        self._states[shard] = state
+        self._states.move_to_end(shard)
+        while len(self._states) > self._limit:
+            self._states.popitem(last=False)
+
+    def forget(self, shard: int) -> None:
+        self._states.pop(shard, None)
+
+    def clear(self) -> None:
+        self._states.clear()
+
+
+@dataclass(slots=True)
+class PoolContext:
+    """One worker process as its jobs see it. database is None in one that only ticks."""
+
+    name: str
+    settings: Settings
+    state_redis: Redis
+    queue_redis: Redis
+    clock: RedisClock
+    shards: ShardStore
+    market: MarketStore
+    plans: PlanBook
+    queue: JobQueue
+    database: Database
+    stats: WorkerStats = field(default_factory=WorkerStats)
+    known: KnownShards = field(default_factory=KnownShards)
+    suspects: set[int] = field(default_factory=set)
+    """Shards whose commit said that Redis is another one than their head knows."""
+    events_waiting: dict[int, int] = field(default_factory=dict)
+    """Events of each shard that the ledger has not stored, as the sentinel last saw it."""
+    _locks: dict[int, asyncio.Lock] = field(default_factory=dict)
+
+    def shard_lock(self, shard: int) -> asyncio.Lock:
+        """Jobs of one shard in one process take turns."""
+        return self._locks.setdefault(shard, asyncio.Lock())

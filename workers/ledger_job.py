@@ -1,0 +1,90 @@
+"""Moves events from the shards' streams into PostgreSQL, exactly once.
+
+The cursor is a row in PostgreSQL that moves in the transaction that writes the events, so a job
+that dies, repeats or races does no harm. A stream is trimmed only after that. Users hear of
+their trades when they are facts: messages are published after the transaction.
+"""
+
+import logging
+from typing import Any
+
+import msgspec
+from adapters.db.ledger import ShardEvents, UserMessage
+
+from adapters import redis_keys as keys
+from adapters.db import ledger, shards
+from adapters.db.errors import DatabaseAway
+from adapters.redis_client import command
+from workers.context import PoolContext
+
+logger = logging.getLogger(__name__)
+
+SHARDS_A_ROUND = 64
+EVENTS_A_SHARD = 2_000
+ROUNDS_MAX = 200
+"""Bounds of one run; what is left is taken up by the next, a quarter of a second later."""
+
+
+async def store_events(ctx: dict[str, Any]) -> None:
+    """arq job: stores what the dirty shards hold, until nothing is dirty or the run is long."""
+    pool: PoolContext = ctx["pool"]
+    for _ in range(ROUNDS_MAX):
+        dirty = await command(pool.queue_redis, "SPOP", keys.dirty_shards(), SHARDS_A_ROUND)
+        if not dirty:
+            return
+        try:
+            again = await _store(pool, sorted(int(shard) for shard in dirty))
+        except DatabaseAway as error:
+            # Nothing is lost: the streams keep what the record lacks, and the sweep marks the
+            # shards again once a second.
+            logger.warning("the ledger waits for PostgreSQL: %s", error)
+            return
+        if again:
+            await command(pool.queue_redis, "SADD", keys.dirty_shards(), *again)
+
+
+async def _store(pool: PoolContext, dirty: list[int]) -> list[int]:
+    """One transaction for some shards. Returns those that have more to store."""
+    cursors = await shards.cursors(pool.database, dirty)
+    batches: list[ShardEvents] = []
+    again: list[int] = []
+    for shard, cursor in cursors.items():
+        if cursor.frozen is not None:
+            continue
+        stream = await pool.shards.read_events(shard, cursor.version, EVENTS_A_SHARD)
+        if stream.run_id and stream.entries:
+            batches.append(ShardEvents(shard, stream.run_id, cursor.version, stream.entries))
+            if len(stream.entries) >= EVENTS_A_SHARD // 2:
+                again.append(shard)
+    if not batches:
+        return []
+    result = await ledger.store_events(pool.database, batches)
+    for shard, stored in result.shards.items():
+        if stored.refused is None:
+            await pool.shards.trim_events(shard, stored.version)
+        else:
+            logger.warning("ledger: shard %d was not stored: %s", shard, stored.refused)
+    await publish(pool, result.messages)
+    return again
+
+
+async def publish(pool: PoolContext, messages: list[UserMessage]) -> None:
+    """Hands stored messages to the hubs, in order; a hub that misses one reads PostgreSQL."""
+    if not messages:
+        return
+    pipe = pool.state_redis.pipeline(transaction=False)
+    for message in messages:
+        pipe.publish(keys.user_channel(str(message.user_id)), message_json(message))
+    await pipe.execute()
+
+
+def message_json(message: UserMessage) -> bytes:
+    """The WebSocket form: {type, agent_id, seq, ts, data}."""
+    body = {
+        "type": message.kind,
+        "agent_id": str(message.agent_id),
+        "seq": message.seq,
+        "ts": message.ts,
+        "data": message.data,
+    }
+    return msgspec.json.encode(body)

@@ -1,0 +1,174 @@
+"""What keeps a worker process honest, twice a second: leases, stalled shards, broken chains.
+
+arq chains jobs: each tick enqueues the next. A chain breaks when a process dies between two
+jobs; the owner of the partition mends it here. Nothing is decided here that a second owner
+could not decide as well.
+"""
+
+import asyncio
+import logging
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+
+from adapters import queue as jobs
+from adapters import redis_keys as keys
+from adapters.db.errors import DatabaseAway
+from adapters.lease import LeaseKeeper, LeaseTable
+from adapters.queue import TICK_PARTITIONS, partition_of
+from adapters.recovery import recover_shard, shards_on_record
+from adapters.redis_client import AWAY, command
+from workers.context import PoolContext
+from workers.partitions import wishes
+from workers.settings import LEASE_MS, SENTINEL_PERIOD_S
+
+logger = logging.getLogger(__name__)
+
+GRACE_S = 0.5
+"""A shard whose next due slot is older than this has lost its chain."""
+RECORD_EVERY_S = 5.0
+"""How often the directory of shards is compared with PostgreSQL."""
+REPORT_TTL_S = 30
+SWEEP_MS, REPAIR_MS, PRUNE_MS = 1_000, 2_000, 3_600_000
+"""Periods of the chores."""
+
+
+class Sentinel:
+    """One for each worker process. `owned` is what the process serves at the moment."""
+
+    def __init__(self, pool: PoolContext) -> None:
+        self.pool = pool
+        self.keeper = LeaseKeeper(pool.queue_redis, pool.name, LEASE_MS)
+        self.table = LeaseTable((), ("",) * TICK_PARTITIONS)
+        self.owned: set[int] = set()
+        self._recovering: dict[int, asyncio.Task[bool]] = {}
+        self._recorded_at = 0.0
+        self._run_id = ""
+
+    async def beat(self) -> tuple[set[int], set[int]]:
+        """Renews and shares out leases; returns (taken, lost) partitions.
+
+        When Redis does not answer, nothing is known: what was owned stays owned, since the
+        commits decide anyway.
+        """
+        asked = wishes(self.pool.name, self.table.workers, self.table.owners)
+        self.table = await self.keeper.beat(asked)
+        now = {p for p, owner in enumerate(self.table.owners) if owner == self.pool.name}
+        taken, lost = now - self.owned, self.owned - now
+        self.owned = now
+        return taken, lost
+
+    async def watch(self, taken: Iterable[int]) -> None:
+        """Mends what has stalled in the partitions owned."""
+        if 0 in self.owned:
+            await self._keep_directory()
+            await self._keep_chains()
+        shards = [s for s in await self.pool.shards.open_shards() if partition_of(s) in self.owned]
+        await self._keep_ticking(shards, set(taken))
+
+    async def _keep_ticking(self, shards: list[int], taken: set[int]) -> None:
+        """Seeds shards that are late or have commands waiting; recovers those without a head."""
+        if not shards:
+            return
+        run_id = await self.pool.shards.run_id()
+        if run_id != self._run_id:
+            # Another Redis: what this process remembers of frames and rows may be gone there.
+            self.pool.known.clear()
+            self.pool.plans.forget()
+            self._run_id = run_id
+        pipe = self.pool.state_redis.pipeline(transaction=False)
+        for shard in shards:
+            pipe.hmget(keys.shard_head(shard), "run_id", "next_due", "slot")
+            pipe.llen(keys.shard_inbox(shard))
+            pipe.xlen(keys.shard_events(shard))
+        answers: list[Any] = await pipe.execute()
+        now = self.pool.clock.now()
+        due: list[jobs.Job] = []
+        for place, shard in enumerate(shards):
+            (head_run, next_due, slot), inbox, waiting = answers[3 * place : 3 * place + 3]
+            self.pool.events_waiting[shard] = int(waiting)
+            if head_run is None or head_run.decode() != run_id:
+                self._recover(shard)
+                continue
+            grace_s = 0.0 if partition_of(shard) in taken else GRACE_S
+            late = bool(next_due) and int(next_due) + jobs.phase_s(shard) < now - grace_s
+            if late or (inbox and int(slot) < int(now)):
+                due.append(jobs.tick(shard, max(int(now), int(slot) + 1)))
+        await self.pool.queue.enqueue(*due)
+
+    def _recover(self, shard: int) -> None:
+        """Starts the recovery of a shard, unless one is under way; it may have to wait."""
+        running = self._recovering.get(shard)
+        if running is not None and not running.done():
+            return
+        task = asyncio.create_task(self._recover_and_seed(shard))
+        self._recovering[shard] = task
+
+    async def _recover_and_seed(self, shard: int) -> bool:
+        pool = self.pool
+        try:
+            opened = await recover_shard(pool.database, pool.shards, shard, pool.clock.slot())
+        except DatabaseAway as error:
+            logger.warning("shard %d waits for its recovery: %s", shard, error)
+            return False
+        except AWAY as error:
+            logger.warning("shard %d waits for its recovery: Redis: %s", shard, error)
+            return False
+        pool.known.forget(shard)
+        pool.suspects.discard(shard)
+        if opened:
+            logger.warning("shard %d recovered from PostgreSQL", shard)
+            await pool.queue.enqueue(jobs.catch_up(shard, pool.clock.slot()))
+        return opened
+
+    async def _keep_directory(self) -> None:
+        """Shards that PostgreSQL has and the directory lacks: Redis was lost, or one is new."""
+        now = self.pool.clock.now()
+        if now - self._recorded_at < RECORD_EVERY_S:
+            return
+        self._recorded_at = now
+        try:
+            on_record = await shards_on_record(self.pool.database)
+        except DatabaseAway as error:
+            logger.warning("PostgreSQL is away, the directory of shards may be old: %s", error)
+            return
+        missing = set(on_record) - set(await self.pool.shards.open_shards())
+        await self.pool.shards.add_to_directory(missing)
+
+    async def _keep_chains(self) -> None:
+        """The chain of frames, and the chores that run once a period."""
+        now_ms = int(self.pool.clock.now() * 1000)
+        await self.pool.queue.enqueue(
+            jobs.frame(now_ms // 1000 + 1),
+            jobs.chore(jobs.SWEEP, now_ms, SWEEP_MS),
+            jobs.chore(jobs.REPAIR, now_ms, REPAIR_MS),
+            jobs.chore(jobs.PRUNE, now_ms, PRUNE_MS),
+        )
+
+    async def report(self) -> None:
+        """Writes the worker's counters where operators and benchmarks read them."""
+        body = {"name": self.pool.name, "owned": sorted(self.owned), **self.pool.stats.report()}
+        key = keys.worker_report(self.pool.name)
+        await command(
+            self.pool.state_redis, "SET", key, msgspec.json.encode(body), "EX", REPORT_TTL_S
+        )
+
+
+async def run_sentinel(sentinel: Sentinel, serve: Any, stopping: asyncio.Event) -> None:
+    """The loop: beat, start and stop the arq workers of what came and went, mend, report.
+
+    serve: an awaitable function of (taken, lost) that starts and stops workers.
+    """
+    while not stopping.is_set():
+        try:
+            taken, lost = await sentinel.beat()
+            await serve(taken, lost)
+            await sentinel.watch(taken)
+            await sentinel.report()
+        except AWAY as error:
+            logger.warning("Redis does not answer, leases and chores wait: %s", error)
+        try:
+            await asyncio.wait_for(stopping.wait(), SENTINEL_PERIOD_S)
+        except TimeoutError:
+            continue

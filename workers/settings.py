@@ -1,0 +1,47 @@
+"""The settings of every queue, in one place.
+
+Timeouts are short and mean "unknown outcome": a job that overran one may have landed, so what
+it does must bear being done again. Results are not kept; ids differ for each slot or period.
+"""
+
+from dataclasses import dataclass
+
+from adapters import redis_keys as keys
+from adapters.queue import CHORE_QUEUE, LEDGER_QUEUE, MARKET_QUEUE
+
+
+@dataclass(frozen=True, slots=True)
+class QueueSettings:
+    """How one queue is worked: jobs at a time, seconds a job may take, tries after a crash."""
+
+    name: str
+    max_jobs: int
+    timeout_s: float
+    max_tries: int
+
+
+def tick_queue(partition: int) -> QueueSettings:
+    """Ticks of one partition: many short jobs; a late one is caught up by the next."""
+    return QueueSettings(keys.tick_queue(partition), max_jobs=64, timeout_s=2, max_tries=3)
+
+
+MARKET = QueueSettings(MARKET_QUEUE, max_jobs=4, timeout_s=2, max_tries=2)
+LEDGER = QueueSettings(LEDGER_QUEUE, max_jobs=1, timeout_s=30, max_tries=3)
+CHORES = QueueSettings(CHORE_QUEUE, max_jobs=4, timeout_s=60, max_tries=2)
+
+QUEUES = ("tick", "market", "ledger", "chores")
+"""What `artic worker --queues` may name."""
+
+CATCH_UP_S = 60
+"""Slots older than this are not run any more: they are missed, and counted."""
+CATCH_UP_CHUNK_S = 0.25
+"""Work of one commit while a shard catches up."""
+PRICE_STALE_S = 10
+"""A price older than this opens nothing and holds exits."""
+LEASE_MS = 1_500
+"""A worker that says nothing for so long has lost its partitions."""
+SENTINEL_PERIOD_S = 0.5
+DRAIN_S = 2.0
+"""How long a stopping worker waits for its running jobs."""
+ENTRIES_STOP_AT_EVENTS = 50_000
+"""Events of one shard that wait for the ledger above which no position is opened."""

@@ -1,0 +1,222 @@
+"""The slots that one tick runs, in order, from the last covered one up to now.
+
+A slot is run when a row is due in it or a command waits for it; the others are covered by the
+way. Slots of an orderly stop are paused; slots that are too old or have no frame are missed.
+Both are kept as ranges in the head, so that every due tick is run or counted.
+"""
+
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from engine.frames import Frame
+from engine.tick import Outcome, SlotInputs, advance
+from numpy.typing import NDArray
+
+from adapters.shard_store import Commit, InboxEntry, ShardState
+from engine.commands import Command, decode_command
+from engine.errors import CommandError
+from engine.events import encode_event
+from engine.rows import ROWS_PER_SHARD, Rows, empty_rows
+from engine.schedule import SkippedRange, due_mask, fold_skipped, next_due
+from workers.context import PoolContext
+from workers.plan_book import SlotTable
+from workers.settings import CATCH_UP_CHUNK_S, CATCH_UP_S, ENTRIES_STOP_AT_EVENTS
+
+logger = logging.getLogger(__name__)
+
+ROOM_STEP = 64
+"""A table grows by so many records at a time."""
+
+Waiting = tuple[int, Command | None]
+"""A command and the slot before which it applies; None where it could not be read."""
+
+
+@dataclass(slots=True)
+class SlotRun:
+    """What the slots run so far have made of a shard."""
+
+    slot: int
+    rows: Rows
+    skipped: tuple[SkippedRange, ...]
+    folded_slot: int
+    inbox: Sequence[Waiting]
+    changed: NDArray[np.bool_]
+    events: list[bytes] = field(default_factory=list)
+    applied: int = 0
+    ticks: int = 0
+    missed_slots: int = 0
+    next_due: int | None = None
+    skipped_moved: bool = False
+    folded: bool = False
+    resumed: bool = False
+
+    def skip(self, first: int, last: int, paused: bool) -> None:
+        """Notes slots that are not run, joined with the range before where they touch."""
+        if last < first:
+            return
+        before = self.skipped[-1] if self.skipped else None
+        if before is not None and before.paused == paused and before.last + 1 == first:
+            joined = SkippedRange(before.first, last, paused)
+            self.skipped = (*self.skipped[:-1], joined)
+        else:
+            self.skipped = (*self.skipped, SkippedRange(first, last, paused))
+        self.skipped_moved = True
+        if not paused:
+            self.missed_slots += last - first + 1
+
+    def take(self, outcome: Outcome) -> None:
+        """Adds what one slot has changed."""
+        self.rows = outcome.rows
+        self.changed[outcome.changed] = True
+        self.events += [encode_event(event) for event in outcome.events]
+
+    def commit(self) -> Commit:
+        """The form in which the shard store writes it."""
+        return Commit(
+            slot=self.slot,
+            next_due=self.next_due,
+            rows=self.rows,
+            changed=np.nonzero(self.changed)[0],
+            events=self.events,
+            applied=self.applied,
+            skipped=self.skipped if self.skipped_moved else None,
+            folded_slot=self.folded_slot if self.folded else None,
+            resumed=self.resumed,
+        )
+
+
+async def run_slots(
+    pool: PoolContext, shard: int, read: ShardState, now_slot: int
+) -> SlotRun | None:
+    """Runs what is open up to now_slot; None when there is nothing to write.
+
+    Stops early after CATCH_UP_CHUNK_S of work; the slots run so far are committed, the rest is
+    the next job's.
+    """
+    head = read.head
+    if head.slot >= now_slot:
+        return None
+    inbox = await read_commands(pool, shard, read.inbox)
+    rows = room_for(read.rows, [command for _, command in inbox if command is not None])
+    unchanged = np.zeros(len(rows), np.bool_)
+    run = SlotRun(head.slot, rows, head.skipped, head.folded_slot, inbox, unchanged)
+    if head.paused:
+        run.skip(head.slot + 1, now_slot - 1, paused=True)
+        run.slot, run.resumed = now_slot - 1, True
+    _skip_too_old(run, now_slot)
+
+    started = time.perf_counter()
+    worked = head.paused
+    while (slot := _next_slot(run)) is not None and slot <= now_slot:
+        worked = True
+        run.slot = slot
+        answer = await pool.market.frame(slot)
+        if answer.frame is None:
+            # No frame can ever be made for it: its due ticks are missed; its commands wait for
+            # the next slot, before which nothing is opened either.
+            run.skip(slot, slot, paused=False)
+            continue
+        await _run_slot(pool, shard, run, answer.frame, late=slot < now_slot)
+        if time.perf_counter() - started > CATCH_UP_CHUNK_S:
+            break
+    else:
+        run.slot = now_slot
+    if not worked:
+        return None
+    _fold(run)
+    run.next_due = _next_slot(run)
+    return run
+
+
+def _skip_too_old(run: SlotRun, now_slot: int) -> None:
+    """Slots beyond the reach of a catch-up are missed, if anything was due in them."""
+    oldest = now_slot - CATCH_UP_S
+    due = next_due(run.rows, run.slot)
+    if due is not None and due < oldest:
+        run.skip(due, oldest - 1, paused=False)
+    run.slot = max(run.slot, oldest - 1)
+
+
+def _next_slot(run: SlotRun) -> int | None:
+    """The first slot after the covered one at which a row is due or a command applies."""
+    due = next_due(run.rows, run.slot)
+    if run.applied < len(run.inbox):
+        stamp = max(run.inbox[run.applied][0], run.slot + 1)
+        return stamp if due is None else min(due, stamp)
+    return due
+
+
+async def _run_slot(pool: PoolContext, shard: int, run: SlotRun, frame: Frame, late: bool) -> None:
+    """One slot: gather its commands, prices and signals, advance, add up."""
+    slot = frame.slot
+    commands: list[Command] = []
+    while run.applied < len(run.inbox) and run.inbox[run.applied][0] <= slot:
+        command = run.inbox[run.applied][1]
+        if command is not None:
+            commands.append(command)
+        run.applied += 1
+    due = due_mask(run.rows, slot)
+    plan_ids = set(np.unique(run.rows["plan_id"][due]).tolist())
+    plan_ids.update(np.unique(run.rows["plan_id"][run.rows["side"] != 0]).tolist())
+    plan_ids.update(command.plan_id for command in commands)
+    table = await pool.plans.table(frame, plan_ids, late)
+    opens = pool.events_waiting.get(shard, 0) < ENTRIES_STOP_AT_EVENTS
+    inputs = _inputs(run, table, commands, opens)
+    outcome = advance(run.rows, inputs)
+    run.take(outcome)
+    run.ticks += int(np.count_nonzero(due_mask(run.rows, slot))) if commands else int(due.sum())
+
+
+def _inputs(run: SlotRun, table: SlotTable, commands: list[Command], opens: bool) -> SlotInputs:
+    signal = table.signal if opens else np.full_like(table.signal, np.nan)
+    return SlotInputs(
+        slot=table.frame.slot,
+        price=table.price,
+        fresh=table.fresh,
+        signal=signal,
+        failed=table.failed,
+        commands=commands,
+        skipped=run.skipped,
+        folded_slot=run.folded_slot,
+    )
+
+
+def _fold(run: SlotRun) -> None:
+    """Too many ranges: the oldest counts go into the rows, and the whole table is written."""
+    folded = fold_skipped(run.rows, run.slot, run.skipped, run.folded_slot)
+    if folded.rows is not run.rows:
+        run.changed[:] = True
+        run.skipped_moved = run.folded = True
+        run.rows, run.folded_slot = folded.rows, folded.folded_slot
+        run.skipped = tuple(folded.skipped)
+
+
+def room_for(rows: Rows, commands: Sequence[Command]) -> Rows:
+    """The table, longer where a command names a row beyond its end."""
+    needed = max((command.row + 1 for command in commands), default=0)
+    if needed <= len(rows):
+        return rows
+    size = min(-(-needed // ROOM_STEP) * ROOM_STEP, ROWS_PER_SHARD)
+    return np.concatenate([rows, empty_rows(size - len(rows))])
+
+
+async def read_commands(
+    pool: PoolContext, shard: int, inbox: Sequence[InboxEntry]
+) -> list[Waiting]:
+    """The inbox, decoded. A command that cannot be read is buried and harms nobody else."""
+    waiting: list[Waiting] = []
+    for entry in inbox:
+        command: Command | None = None
+        try:
+            command = decode_command(entry.payload)
+            if not 0 <= command.row < ROWS_PER_SHARD:
+                raise CommandError(f"row {command.row} is outside the table")
+        except CommandError as error:
+            command = None
+            logger.error("shard %d: command %d is broken: %s", shard, entry.number, error)
+            await pool.shards.bury(shard, entry.payload, str(error))
+        waiting.append((entry.stamp, command))
+    return waiting

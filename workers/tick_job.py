@@ -1,0 +1,98 @@
+"""The tick of one shard: read everything, call one pure function a slot, commit once.
+
+Anything here may crash, repeat or come late. The commit is atomic and compared with what was
+read; slots that a late tick finds open are run in order, each with its own frame and signals,
+so a late tick decides what a punctual one would have.
+"""
+
+import asyncio
+import logging
+from typing import Any
+
+from adapters import queue as jobs
+from adapters import redis_keys as keys
+from adapters.redis_client import command
+from adapters.shard_store import Commit
+from engine.rows import ROW_SCHEMA
+from workers.context import PoolContext
+from workers.slots import SlotRun, run_slots
+
+logger = logging.getLogger(__name__)
+
+EARLIEST_S = 2.0
+"""A job that comes earlier than this before its slot is dropped; the sentinel brings another."""
+TRIES = 2
+"""Readings of one job: a refused commit means that somebody was faster, so look again once."""
+
+
+async def tick_shard(ctx: dict[str, Any], shard: int, slot: int) -> None:
+    """arq job: brings one shard up to the present slot."""
+    pool: PoolContext = ctx["pool"]
+    early_s = slot - pool.clock.now()
+    if early_s > EARLIEST_S:
+        return
+    if early_s > 0:
+        await asyncio.sleep(early_s)
+    # A wake and a tick of one shard in one process take turns; across processes the commit decides.
+    async with pool.shard_lock(shard):
+        for _ in range(TRIES):
+            if await _tick_once(pool, shard):
+                return
+
+
+async def _tick_once(pool: PoolContext, shard: int) -> bool:
+    """One reading, one commit. True when there is nothing more to do for this job."""
+    read = await pool.shards.read(shard, pool.known.get(shard))
+    if read is None or read.head.schema != ROW_SCHEMA:
+        pool.known.forget(shard)
+        return True
+    now_slot = pool.clock.slot()
+    run = await run_slots(pool, shard, read, now_slot)
+    if run is None:
+        return True
+    commit = run.commit()
+    # The successor is enqueued beside the commit: if this process dies between the two, the
+    # next tick is there already; if the commit is refused, an early job finds nothing to do.
+    committed, _ = await asyncio.gather(
+        pool.shards.commit(shard, read, commit),
+        pool.queue.enqueue(*successors(shard, run, now_slot)),
+    )
+    if committed.refused is not None:
+        pool.known.forget(shard)
+        pool.stats.refused(committed.refused)
+        if committed.refused in ("run_id", "no_head"):
+            pool.suspects.add(shard)
+            return True
+        if committed.refused == "future":
+            await pool.clock.refresh()
+        return False
+    pool.known.put(shard, pool.shards.after(read, commit, committed))
+    lag_s = pool.clock.now() - jobs.due_ms(shard, run.slot) / 1000
+    pool.stats.committed(run.ticks, len(run.events), run.applied, lag_s)
+    pool.stats.missed_slots += run.missed_slots
+    await _announce(pool, shard, commit, committed.version)
+    if committed.inbox_left:
+        await pool.queue.enqueue(jobs.tick(shard, run.slot + 1))
+    return True
+
+
+def successors(shard: int, run: SlotRun, now_slot: int) -> list[jobs.Job]:
+    """The job of the next slot at which a row is due, or at once when the work was cut short."""
+    if run.slot < now_slot:
+        return [jobs.catch_up(shard, run.slot + 1)]
+    if run.next_due is None:
+        return []
+    return [jobs.tick(shard, run.next_due)]
+
+
+async def _announce(pool: PoolContext, shard: int, commit: Commit, version: int) -> None:
+    """Tells the hubs that a shard has ticked and, where there are events, the ledger."""
+    await command(
+        pool.state_redis,
+        "PUBLISH",
+        keys.ticked_channel(),
+        jobs.encode_job([shard, commit.slot, version]),
+    )
+    if commit.events:
+        await command(pool.queue_redis, "SADD", keys.dirty_shards(), shard)
+        await pool.queue.enqueue(jobs.ledger(int(pool.clock.now() * 1000)))
