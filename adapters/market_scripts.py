@@ -135,18 +135,14 @@ def _frame_keys(slot: int) -> list[str]:
 
 
 def _reply(answer: Sequence[Any]) -> FrameReply:
-    kind, run_id, now, *rest = answer
-    said = kind.decode()
-    assert said != "arguments", "frame.lua was called with wrong arguments"
-    reply = FrameReply(said, run_id.decode(), float(now))
-    if said == "frame":
-        return msgspec.structs.replace(reply, frame=rest[0])
-    if said in {"make", "retry"}:
-        newest, born_slot, *anchor = rest
-        return FrameReply(
-            said, reply.run_id, reply.now,
-            newest=None if newest is None else int(newest),
-            born_slot=int(born_slot),
-            anchor=read_anchor(anchor),
-        )  # fmt: skip
-    return reply
+    assert answer[0] != b"arguments", "frame.lua was called with wrong arguments"
+    kind: FrameKind = answer[0].decode()
+    run_id, now, rest = answer[1].decode(), float(answer[2]), answer[3:]
+    if kind == "frame":
+        return FrameReply(kind, run_id, now, frame=rest[0])
+    if kind not in {"make", "retry"}:
+        return FrameReply(kind, run_id, now)
+    newest = None if rest[0] is None else int(rest[0])
+    return FrameReply(
+        kind, run_id, now, newest=newest, born_slot=int(rest[1]), anchor=read_anchor(rest[2:])
+    )

@@ -1,6 +1,6 @@
 """Plans in Redis: what a worker reads when it meets a plan id. PostgreSQL is the record."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
 import msgspec
@@ -23,7 +23,7 @@ class PlanOnRecord(Protocol):
     @property
     def version(self) -> int: ...
     @property
-    def params(self) -> dict[str, Any]: ...
+    def params(self) -> Mapping[str, Any]: ...
 
 
 async def publish_plans(redis: Redis, plans: Iterable[PlanOnRecord]) -> None:
@@ -35,7 +35,7 @@ async def publish_plans(redis: Redis, plans: Iterable[PlanOnRecord]) -> None:
             "timeframe": plan.timeframe,
             "strategy": plan.strategy,
             "version": plan.version,
-            "params": plan.params,
+            "params": dict(plan.params),
         }
         fields += (plan.id, msgspec.json.encode(definition))
     if fields:

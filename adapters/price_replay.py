@@ -54,22 +54,22 @@ class ReplayPrices:
         if not np.array_equal(stood, before.candle_time):
             return self._laid_anew(slot, anchor, end)  # the files are not those of the frame before
         seen = [r.pieces(_place(r, start), _place(r, end)) for r in recordings]
-        table = np.full((max(len(rows) for rows in seen), len(seen), 6), np.nan)
+        path = np.full((max(len(rows) for rows in seen), len(seen), 6), np.nan)
         for s, rows in enumerate(seen):
-            table[: len(rows), s] = rows
-        return self._said(slot, anchor, end, table, None)
+            path[: len(rows), s] = rows
+        return self._said(slot, anchor, end, path, None)
 
     def _laid_anew(self, slot: int, anchor: Anchor, end: float) -> Pieces:
         opening = np.stack([r.opening(_place(r, end)) for r in self._recordings.values()])
         return self._said(slot, anchor, end, np.empty((0, len(self.symbols), 6)), opening)
 
     def _said(
-        self, slot: int, anchor: Anchor, end: float, table: Floats, opening: Floats | None
+        self, slot: int, anchor: Anchor, end: float, path: Floats, opening: Floats | None
     ) -> Pieces:
         recordings = self._recordings.values()
         return Pieces(
             self.symbols,
-            *(table[:, :, column] for column in range(6)),
+            path,
             candle_time=np.array([r.candle_time(_place(r, end)) for r in recordings]),
             price=np.array([r.price(_place(r, end)) for r in recordings]),
             publish_time=np.array([_published(r, slot, anchor) for r in recordings]),

@@ -2,11 +2,12 @@
 
 The logarithm of a price is a sum of value noises, each three times slower than the one before and
 larger by the square root of that, which moves like a random walk from seconds to weeks but stays
-near its level. Only additions, multiplications and integer hashes: every machine gets the same bits.
+near its level. Only sums, products and integer hashes: every machine gets the same bits.
 """
 
 import math
 from hashlib import blake2b
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
@@ -19,7 +20,6 @@ from engine.frames import (
     LOW,
     OPEN,
     TIME,
-    TIMEFRAME_SECONDS,
     TIMEFRAMES,
     VOLUME,
     WINDOW_BARS,
@@ -57,7 +57,7 @@ _PERIODS: Final[Ints] = 3 ** np.arange(15, dtype=np.int64)
 """1 s to 55 days."""
 _AMPLITUDES: Final[Floats] = _VOLATILITY * np.sqrt(_PERIODS.astype(np.float64))
 _VOLUME_PERIODS: Final[Ints] = 9 ** np.arange(6, dtype=np.int64)
-_VOLUME_AMPLITUDES: Final[Floats] = _VOLUME_PERIODS * (0.9 / (2 * len(_VOLUME_PERIODS)))
+_VOLUME_AMPLITUDES: Final[Floats] = 0.075 * _VOLUME_PERIODS.astype(np.float64)
 """Each changes by at most 0.15 a second, all together by 0.9: volume never stands still."""
 _SAMPLES_MAX: Final = 60
 _UNIT: Final = 2.0**-52
@@ -96,10 +96,8 @@ class SimulatedPrices:
             return self._laid_anew(slot)
         cuts = np.arange(before.slot // 60 + 1, -(-slot // 60)) * 60
         ends = [before.slot, *cuts.tolist(), slot]
-        table = np.empty((len(ends) - 1, len(SYMBOLS), 6))
-        for k, (start, end) in enumerate(zip(ends, ends[1:], strict=False)):
-            table[k] = self._bar(start, end)
-        return self._said(slot, table, table[-1, :, CLOSE].copy(), None)
+        path = np.stack([self._bar(start, end) for start, end in pairwise(ends)])
+        return self._said(slot, path, path[-1, :, CLOSE].copy(), None)
 
     def _laid_anew(self, slot: int) -> Pieces:
         opening = np.full((len(SYMBOLS), len(TIMEFRAMES), 6), np.nan)
@@ -109,12 +107,9 @@ class SimulatedPrices:
         price = self.prices(np.array([slot]))[0]
         return self._said(slot, np.empty((0, len(SYMBOLS), 6)), price, opening)
 
-    def _said(self, slot: int, table: Floats, price: Floats, opening: Floats | None) -> Pieces:
+    def _said(self, slot: int, path: Floats, price: Floats, opening: Floats | None) -> Pieces:
         now = np.full(len(SYMBOLS), float(slot))
-        columns = (table[:, :, column] for column in range(6))
-        return Pieces(
-            SYMBOLS, *columns, candle_time=now, price=price, publish_time=now, opening=opening
-        )
+        return Pieces(SYMBOLS, path, now, price, now, opening)
 
     def _bar(self, start: int, end: int) -> Floats:
         """What every symbol did from one moment to another: f8[S, 6]."""
@@ -133,18 +128,19 @@ class SimulatedPrices:
 
     def _volumes(self, slots: Ints) -> Floats:
         """f8[N, S]: what was traded up to the given slots, but for a constant."""
-        noise = _noise(
-            slots[:, None, None], self._volume_keys, _VOLUME_PERIODS, _VOLUME_AMPLITUDES
-        )
+        noise = _noise(slots[:, None, None], self._volume_keys, _VOLUME_PERIODS, _VOLUME_AMPLITUDES)
         # Counted from the first slot: the epoch's billions would cost the last digits.
-        return ((slots - slots[0])[:, None] + noise) * self._per_second
+        volumes: Floats = ((slots - slots[0])[:, None] + noise) * self._per_second
+        return volumes
 
     def _rounded(self, noise: Floats, symbol: int | slice) -> Floats:
         # (1 + x/64)^64 for exp(x): libraries differ in the last bit of exp, never in products.
-        power = 1 + noise * (self._volatility[symbol] / 64)
+        power: Floats = 1 + noise * (self._volatility[symbol] / 64)
         for _ in range(6):
             power = power * power
-        return np.rint(self._level[symbol] * power * self._ticks[symbol]) / self._ticks[symbol]
+        ticks = np.rint(self._level[symbol] * power * self._ticks[symbol])
+        rounded: Floats = ticks / self._ticks[symbol]
+        return rounded
 
     def history(
         self, symbol: str, timeframe: str, before_time: float, bars: int = WINDOW_BARS
@@ -156,9 +152,7 @@ class SimulatedPrices:
         samples = min(seconds, _SAMPLES_MAX)
         end = int(before_time // seconds) * seconds
         slots = np.arange(end - bars * seconds, end + 1, seconds // samples)
-        path = self._rounded(
-            _dense_noise(slots, self._price_keys[s], _PERIODS, _AMPLITUDES), s
-        )
+        path = self._rounded(_dense_noise(slots, self._price_keys[s], _PERIODS, _AMPLITUDES), s)
         opens = slots[::samples]
         volumes = _dense_noise(opens, self._volume_keys[s], _VOLUME_PERIODS, _VOLUME_AMPLITUDES)
         inside = path[:-1].reshape(bars, samples)

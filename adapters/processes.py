@@ -89,7 +89,7 @@ def start_log(log_path: Path) -> None:
         log_path.replace(log_path.with_name(log_path.name + ".1"))
 
 
-def log_tail(log_path: Path, lines: int = 5) -> str:
+def log_tail(log_path: Path, lines: int = 3) -> str:
     """The last lines of a log in one line, for an error message."""
     try:
         with log_path.open("rb") as log:
@@ -97,10 +97,8 @@ def log_tail(log_path: Path, lines: int = 5) -> str:
             text = log.read().decode(errors="replace")
     except OSError:
         return "no log"
-    return (
-        " | ".join(line.strip() for line in text.splitlines()[-lines:] if line.strip())
-        or "empty log"
-    )
+    last = [line.strip() for line in text.splitlines()[-lines:] if line.strip()]
+    return " / ".join(last) or "empty log"
 
 
 async def stop_process(

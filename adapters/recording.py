@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from adapters.prices import PriceSourceError
 from engine.frames import (
@@ -31,6 +32,7 @@ COLUMNS: Final = ("time", "open", "high", "low", "close", "volume")
 MINUTE_S: Final = 60
 _DECIMALS_MAX: Final = 10
 _QUOTES: Final = "USDT|USDC|FDUSD|TUSD|BUSD|DAI|USD|EUR|GBP|JPY|TRY|BRL|BTC|ETH|BNB"
+Places = NDArray[np.intp]
 _PAIR: Final = re.compile(rf"([A-Z0-9]{{1,15}}?)-?({_QUOTES})")
 
 
@@ -80,10 +82,10 @@ class Recording:
     def pieces(self, start: float, end: float) -> Floats:
         """The path between two places as bars f8[K, 6] that reach over no full minute."""
         first, last = np.floor(start / MINUTE_S) + 1, np.ceil(end / MINUTE_S)
-        cuts = np.concatenate(([start], np.arange(first, last) * MINUTE_S, [end]))
+        cuts: Floats = np.concatenate(([start], np.arange(first, last) * MINUTE_S, [end]))
         cuts = cuts[: 1 if end <= start else None]
         begin, finish = cuts[:-1], cuts[1:]
-        bar = (begin // self.bar_s).astype(np.intp)
+        bar: Places = (begin // self.bar_s).astype(np.intp)
         since, until = begin - bar * self.bar_s, finish - bar * self.bar_s
         pieces = np.empty((len(bar), 6))
         pieces[:, TIME] = self.bars[bar, TIME] + since
@@ -99,24 +101,26 @@ class Recording:
         pieces[:, VOLUME] = self._volume(bar, until) - self._volume(bar, since)
         return pieces
 
-    def _value(self, bar: np.ndarray[tuple[int], np.dtype[np.intp]], since: Floats) -> Floats:
+    def _value(self, bar: Places, since: Floats) -> Floats:
         """Prices `since` seconds after the open of bars."""
         third = np.minimum(since * 3 // self.bar_s, 2).astype(np.intp)
         here, there = self.walk[bar, third], self.walk[bar, third + 1]
-        value = here + (there - here) * ((since * 3 - third * self.bar_s) / self.bar_s)
+        value: Floats = here + (there - here) * ((since * 3 - third * self.bar_s) / self.bar_s)
         value = np.where(since >= self.bar_s, self.walk[bar, 3], value)
         value = np.clip(value, self.bars[bar, LOW], self.bars[bar, HIGH])
-        return value if self.decimals is None else np.round(value, self.decimals)
+        if self.decimals is not None:
+            value = np.round(value, self.decimals)
+        return value
 
-    def _volume(self, bar: np.ndarray[tuple[int], np.dtype[np.intp]], since: Floats) -> Floats:
+    def _volume(self, bar: Places, since: Floats) -> Floats:
         """Volume since the open of bars, spread evenly."""
         whole = self.bars[bar, VOLUME]
         # On a grid of its own for each bar, on which differences and sums are exact: however a bar
         # is cut, its pieces add up to the recorded volume to the last bit.
         grid = np.spacing(whole) * 1024
-        return np.where(
-            since >= self.bar_s, whole, np.rint(whole * (since / self.bar_s) / grid) * grid
-        )
+        part = np.rint(whole * (since / self.bar_s) / grid) * grid
+        volume: Floats = np.where(since >= self.bar_s, whole, part)
+        return volume
 
     def history(self, timeframe: str, before_time: float, bars: int) -> Floats:
         """The newest bars of a timeframe that ended at or before a recorded time: f8[N, 6]."""

@@ -11,24 +11,32 @@ ever shown as a fact; what neither has was never seen. The order below matters:
    was acknowledged survives.
 """
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
 import numpy as np
 
 from adapters.db import agents, plans, shards
-from adapters.db.connection import Database
-from adapters.db.shards import NewestRow, Progress
+from adapters.db.connection import Database, connection
+from adapters.db.shards import NewestRow, ShardProgress
 from adapters.plan_directory import publish_plans
 from adapters.shard_store import Head, Rows, ShardState, ShardStore
 from adapters.wanted import payload_of
 from engine.rows import ROW_SCHEMA, ROWS_PER_SHARD, empty_rows, rows_from_bytes
 
+RECOVERY_LOCK = 0x4152
+"""First half of the advisory lock under which a shard is recovered; the second is its number."""
 
-async def shards_on_record(database: Database) -> list[int]:
-    """Every shard that PostgreSQL knows.
 
-    Raises:
-        DatabaseAway: PostgreSQL does not answer.
-    """
-    return await shards.all_shards(database)
+@asynccontextmanager
+async def recovery_lock(database: Database, shard: int) -> AsyncIterator[None]:
+    """One recovery of a shard at a time, over all processes; ends with the connection at worst."""
+    async with connection(database) as con:
+        await con.execute("SELECT pg_advisory_lock($1, $2)", RECOVERY_LOCK, shard)
+        try:
+            yield
+        finally:
+            await con.execute("SELECT pg_advisory_unlock($1, $2)", RECOVERY_LOCK, shard)
 
 
 async def recover_shard(database: Database, store: ShardStore, shard: int, now_slot: int) -> bool:
@@ -40,21 +48,19 @@ async def recover_shard(database: Database, store: ShardStore, shard: int, now_s
     Raises:
         DatabaseAway: PostgreSQL does not answer; nothing was changed.
     """
-    async with shards.recovery_lock(database, shard):
+    async with recovery_lock(database, shard):
         run_id = await store.run_id()
         seen = await store.read(shard)
         if seen is not None and seen.head.run_id == run_id:
             return False
-        await shards.set_run_id(database, shard, run_id)
-        progress = await shards.progress(database, shard)
+        progress = await shards.set_run_id(database, shard, run_id)
         newest = await shards.newest_rows(database, shard)
         state = recovered_state(seen, progress, newest, run_id, now_slot)
 
         wanted = await agents.agents_of_shard(database, shard)
         lacking = [agent for agent in wanted if agent.epoch > _epoch(state.rows, agent.row)]
-        await publish_plans(
-            store.redis, await plans.plans_of(database, {agent.plan_id for agent in wanted})
-        )
+        used = await plans.plans_of(database, {agent.plan_id for agent in wanted})
+        await publish_plans(store.redis, used.values())
         opened = await store.open(
             shard,
             run_id,
@@ -68,7 +74,7 @@ async def recover_shard(database: Database, store: ShardStore, shard: int, now_s
 
 def recovered_state(
     seen: ShardState | None,
-    progress: Progress,
+    progress: ShardProgress,
     newest: list[NewestRow],
     run_id: str,
     now_slot: int,

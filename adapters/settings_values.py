@@ -10,7 +10,7 @@ from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
 
 _MASTER_KEY_BYTES = 32
-_PRICE_SOURCES = re.compile(r"auto|simulated(:\d+)?|replay:.+")
+_PRICE_SOURCES = re.compile(r"auto|simulated(:[0-9]+)?|replay:.+")
 
 
 def database_url(text: str) -> str:
@@ -87,7 +87,7 @@ def whole_number(smallest: int, largest: int) -> Callable[[str], int]:
     """A reader of whole numbers between two bounds, both included."""
 
     def read(text: str) -> int:
-        if not re.fullmatch(r"-?\d{1,18}", text) or not smallest <= int(text) <= largest:
+        if not re.fullmatch(r"-?[0-9]{1,18}", text) or not smallest <= int(text) <= largest:
             raise ValueError(f"must be a whole number from {smallest} to {largest}")
         return int(text)
 

@@ -5,6 +5,7 @@ still accepted, so that a signing key can be replaced without logging anybody ou
 """
 
 import hashlib
+import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -18,6 +19,7 @@ ALGORITHM = "HS256"
 ISSUER = "artic"
 AUDIENCE = "artic-hub"
 ACCESS_TOKEN_LIFETIME_S = 900
+REFRESH_TOKEN_LIFETIME = timedelta(days=30)
 SECRET_BYTES_MIN = 32
 
 
@@ -37,16 +39,18 @@ class AccessClaims:
 class AccessTokens:
     """Issues and reads access tokens."""
 
-    def __init__(self, secrets: Sequence[str]) -> None:
+    def __init__(self, signing_secrets: Sequence[str]) -> None:
         """Takes the signing secret first, then those that it has replaced.
 
         Raises:
             ValueError: a secret is shorter than 32 bytes, or there is none.
         """
-        if not secrets or any(len(secret.encode()) < SECRET_BYTES_MIN for secret in secrets):
+        if not signing_secrets or any(
+            len(secret.encode()) < SECRET_BYTES_MIN for secret in signing_secrets
+        ):
             raise ValueError(f"a token secret needs at least {SECRET_BYTES_MIN} bytes")
-        self._keys = {_key_id(secret): secret for secret in secrets}
-        self._signing_id = _key_id(secrets[0])
+        self._keys = {_key_id(secret): secret for secret in signing_secrets}
+        self._signing_id = _key_id(signing_secrets[0])
 
     def issue(self, user_id: UUID, family_id: UUID, issued_at: datetime | None = None) -> str:
         """A token that is good for ACCESS_TOKEN_LIFETIME_S from issued_at (default: now)."""
@@ -90,6 +94,16 @@ class AccessTokens:
             raise TokenRefused("the token has expired") from error
         except (jwt.InvalidTokenError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise TokenRefused("the token is not valid") from error
+
+
+def new_refresh_token() -> str:
+    """256 random bits; only refresh_token_hash of it is ever stored."""
+    return f"rt_{secrets.token_urlsafe(32)}"
+
+
+def refresh_token_hash(token: str) -> str:
+    """What the record knows a refresh token by."""
+    return hashlib.sha256(token.encode("utf-8", "replace")).hexdigest()
 
 
 def _key_id(secret: str) -> str:

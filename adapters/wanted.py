@@ -4,6 +4,7 @@ Per cent become parts per million and basis points hundredths of one: the steps 
 keeps them. What does not fit a step was refused when the agent was created.
 """
 
+from collections.abc import Mapping
 from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Any, Protocol
 from uuid import UUID
@@ -35,9 +36,9 @@ class WantedState(Protocol):
     @property
     def interval_seconds(self) -> int: ...
     @property
-    def strategy_params(self) -> dict[str, Any]: ...
+    def strategy_params(self) -> Mapping[str, Any]: ...
     @property
-    def risk_params(self) -> dict[str, Any]: ...
+    def risk_params(self) -> Mapping[str, Any]: ...
 
 
 def in_steps(value: float, steps_per_unit: int) -> int:

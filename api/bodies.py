@@ -46,15 +46,19 @@ B = TypeVar("B", bound=Body)
 
 async def read_body(request: Request, body: type[B], *, may_be_empty: bool = False) -> B:
     """The checked body, or Problem 400, 413, 415 or 422."""
+    return check_fields(await read_json(request, may_be_empty=may_be_empty), body)
+
+
+async def read_json(request: Request, *, may_be_empty: bool = False) -> object:
+    """The body as strict JSON, or Problem 400, 413 or 415; {} for an empty one that may be."""
     raw = await _read_bytes(request)
-    if not raw.strip() and may_be_empty:
-        return check_fields({}, body)
+    if may_be_empty and not raw.strip():
+        return {}
     _check_content_type(request)
     try:
-        value = parse_json(raw)
+        return parse_json(raw)
     except MalformedJson as error:
         raise Problem(400, str(error)) from error
-    return check_fields(value, body)
 
 
 def read_query(request: Request, query: type[B]) -> B:

@@ -43,8 +43,6 @@ class FieldError(msgspec.Struct, frozen=True):
     message: str
 
 
-
-
 class Problem(Exception):
     """A refusal with its HTTP status; `detail` is meant for the caller's eyes."""
 

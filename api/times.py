@@ -2,17 +2,12 @@
 
 from datetime import UTC, datetime
 
-
-def iso_time(moment: datetime) -> str:
-    """2026-11-21T20:00:00.000Z; a time without a zone is taken as UTC."""
-    if moment.tzinfo is not None:
-        moment = moment.astimezone(UTC)
-    return moment.replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
+from adapters.db.records import iso
 
 
 def iso_seconds(seconds: float) -> str:
-    """The same for Unix seconds; a slot is one."""
-    return iso_time(datetime.fromtimestamp(seconds, UTC))
+    """2026-11-21T20:00:00.000Z for Unix seconds; a slot is one."""
+    return iso(datetime.fromtimestamp(seconds, UTC))
 
 
 def parse_time(text: str) -> datetime:

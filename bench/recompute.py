@@ -9,7 +9,7 @@ edits of a running agent and live orders are outside what is recomputed.
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from decimal import ROUND_FLOOR, Context, Decimal, localcontext
+from decimal import ROUND_FLOOR, ROUND_HALF_EVEN, Context, Decimal, localcontext
 
 PRICE_STALE_S = 10
 """A price older than this many seconds by its publish time opens nothing and holds exits."""
@@ -22,8 +22,8 @@ USD_UNIT = 1e-8
 
 INFINITE = float("inf")
 
-_PRICE_DIGITS = Context(prec=12)
-_QUANTITY_DIGITS = Context(prec=12, rounding=ROUND_FLOOR)
+_DIGITS = 12
+_DECIMALS = 18
 _USD_STEP = Decimal("1e-8")
 _NOTHING = Decimal(0)
 
@@ -116,8 +116,10 @@ class _Position:
         return (price - level) * self.direction > 0
 
 
-def _price_of(exact: Decimal) -> Decimal:
-    return _PRICE_DIGITS.plus(exact)
+def _kept(exact: Decimal, rounding: str = ROUND_HALF_EVEN) -> Decimal:
+    """As the books keep prices and quantities: 12 significant digits and at most 18 decimals."""
+    last_digit = max(exact.adjusted() - _DIGITS + 1, -_DECIMALS)
+    return exact.quantize(Decimal(1).scaleb(last_digit), rounding)
 
 
 def _usd(exact: Decimal) -> Decimal:
@@ -203,21 +205,23 @@ class _Walk:
         return None
 
     def _open(self, slot: int, price: Decimal, direction: int) -> None:
-        entry = _price_of(price * (1 + direction * self.slip_share))
-        quantity = _QUANTITY_DIGITS.plus(self.size / entry)
+        entry = _kept(price * (1 + direction * self.slip_share))
+        quantity = _kept(self.size / entry, ROUND_FLOOR)
+        if quantity == 0:
+            return  # the money buys nothing
         self.position = _Position(
             direction=direction,
             entry=entry,
             quantity=quantity,
             entry_fee=_usd(quantity * entry * self.fee_share),
-            stop=_price_of(entry * (1 - direction * self.stop_share)),
-            target=_price_of(entry * (1 + direction * self.target_share)),
-            bankrupt=_price_of(entry * (1 - Decimal(direction) / self.settings.leverage)),
+            stop=_kept(entry * (1 - direction * self.stop_share)),
+            target=_kept(entry * (1 + direction * self.target_share)),
+            bankrupt=_kept(entry * (1 - Decimal(direction) / self.settings.leverage)),
             opened_slot=slot,
         )
 
     def _close(self, position: _Position, slot: int, price: Decimal, reason: str) -> None:
-        exit_price = _price_of(price * (1 - position.direction * self.slip_share))
+        exit_price = _kept(price * (1 - position.direction * self.slip_share))
         if reason == "liquidation":
             better = max if position.direction > 0 else min
             exit_price = better(exit_price, position.bankrupt)

@@ -47,6 +47,7 @@ def _hold(held: ExitStack, host: str, port: int, flag: str) -> None:
         listener = held.enter_context(socket.socket(family, kind))
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
+        listener.listen()  # only then it is taken, for the other port, too
     except socket.gaierror as error:
         raise CommandError(f"{host} is no address to listen on: {error.strerror}") from error
     except PermissionError as error:

@@ -70,7 +70,8 @@ class Child:
             attempt = 0 if clock() - started > _STEADY_S else attempt
             delay_s = _BACKOFF_S[min(attempt, len(_BACKOFF_S) - 1)]
             attempt, started = attempt + 1, clock()
-            say(f"{self.part.name} ended ({ending(status)}); starting it again in {delay_s:g} s")
+            how = ending(status) if status <= 0 else f"{ending(status)}: {self.last_words()}"
+            say(f"{self.part.name} ended ({how}); starting it again in {delay_s:g} s")
             await asyncio.sleep(delay_s)
             try:
                 await self.start()

@@ -25,6 +25,7 @@ from adapters.settings import Settings, SettingsError, load_settings
 from cli.checks import check_ports, check_price_source, price_line
 from cli.child import Child, ending
 from cli.data_folder import stop_leftovers, take_folder
+from cli.demo import FILE_NAME as demo_file
 from cli.demo import open_demo
 from cli.own_secrets import own_secrets
 from cli.parts import MakeParts, Parts
@@ -167,11 +168,12 @@ class Supervisor:
         await child.start()
         try:
             status = await asyncio.wait_for(child.wait(), child.part.stop_s)
+            if status != 0:
+                say(f"{child.part.name} failed ({ending(status)}): {child.last_words()}")
         except TimeoutError:
+            say(f"{child.part.name} failed: not done after {child.part.stop_s:g} s")
+        finally:
             await child.stop()
-            status = None
-        if status != 0:
-            say(f"{child.part.name} failed: {child.last_words()}")
 
     async def _until_ready(self, settings: Settings) -> None:
         """The hub answers /health, the agent endpoint takes connections, and nothing has ended."""
@@ -213,6 +215,7 @@ async def _keep_server(name: str, server: Server) -> None:
         await asyncio.sleep(delay_s)
         try:
             await server.start()
+            say(f"{name} is back")
         except ProcessError as error:
             say(str(error))
 
@@ -240,5 +243,6 @@ async def _tell_demo(settings: Settings) -> None:
     except CommandError as error:
         say(f"No demo account: {error}")
         return
-    found = "made" if demo.is_new else "found"
-    say(f"Demo account: {demo.email}, password {demo.password} ({found}; {demo.agents} agents)")
+    found = f"{demo.agents} paper agents made" if demo.is_new else f"{demo.agents} agents found"
+    say(f"Demo account: {demo.email}, password {demo.password}; {found}")
+    say(f"(it is kept in {settings.data_dir / demo_file})")

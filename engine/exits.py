@@ -13,7 +13,9 @@ from engine.rounding import round_usd
 from engine.rows import Floats, Index, Mask, Reason, Reasons, RowFlag, Rows, rows_at
 
 _CLOSING: Final = int(RowFlag.CLOSING)
-_NEAR: Final = 1e-6  # of the entry; far above what rounding a price can move it
+# Wider than rounding can move a liquidation price: by its 12th digit, or its 18th decimal.
+_NEAR_FRACTION: Final = 1e-6
+_NEAR: Final = 1e-18
 
 
 def find_exits(rows: Rows, watched: Mask, price: Floats) -> tuple[Index, Reasons]:
@@ -28,7 +30,8 @@ def find_exits(rows: Rows, watched: Mask, price: Floats) -> tuple[Index, Reasons
     target = rows["take_profit_price"].copy()
     candidate = moved <= stop * side
     candidate |= moved >= target * side
-    candidate |= moved <= entry * (side - 1.0 / rows["leverage"].copy() + _NEAR)
+    bankrupt = entry * (side - 1.0 / rows["leverage"].copy() + _NEAR_FRACTION)
+    candidate |= moved <= bankrupt + _NEAR
     candidate |= (rows["flags"].copy() & _CLOSING) != 0
     limit = rows["max_session_loss_usd"].copy()
     if (limit > 0).any():

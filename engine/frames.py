@@ -8,7 +8,7 @@ before and the same pieces give the same frame, bit for bit, on every machine.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeVar
 
 import msgspec
 import numpy as np
@@ -19,6 +19,7 @@ from engine.errors import EngineError
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Mask = NDArray[np.bool_]
+Number = TypeVar("Number", int, Ints)
 
 TIMEFRAMES: Final[Mapping[str, int]] = MappingProxyType(
     {"1m": 60, "5m": 300, "15m": 900, "30m": 1800, "1h": 3600, "4h": 14_400, "1d": 86_400}
@@ -78,7 +79,7 @@ class Frame:
 class Pieces:
     """What a source saw since the frame before: K pieces of path for each of S symbols.
 
-    time (start of the piece), open, high, low, close, volume: f8[K, S], NaN for nothing; a symbol's
+    path f8[K, S, 6]: a piece is a bar whose time is where it starts, NaN for nothing; a symbol's
     pieces are in order of time and none reaches over a full minute. candle_time f8[S]: where the
     path ends; bars up to it are closed. price, publish_time f8[S]: NaN keeps those of the frame
     before. opening f8[S, 7, 6]: forming bars as the source knows them, when windows are laid anew
@@ -86,12 +87,7 @@ class Pieces:
     """
 
     symbols: tuple[str, ...]
-    time: Floats
-    open: Floats
-    high: Floats
-    low: Floats
-    close: Floats
-    volume: Floats
+    path: Floats
     candle_time: Floats
     price: Floats
     publish_time: Floats
@@ -116,14 +112,15 @@ def laid_number(slot: int) -> int:
     return (slot << _LAYING_BITS) + _LAID_MAX
 
 
-def laying(number: int) -> int:
-    """The slot in which the window was laid that a bar of this number belongs to."""
+def laying(number: Number) -> Number:
+    """The slot in which the window was laid that bars of these numbers belong to."""
     return number >> _LAYING_BITS
 
 
 def is_laid(numbers: Ints) -> Mask:
     """Which bars were laid from a source's history; the others were built from frames."""
-    return (numbers & ((1 << _LAYING_BITS) - 1)) <= _LAID_MAX
+    count: Ints = numbers & ((1 << _LAYING_BITS) - 1)
+    return count <= _LAID_MAX
 
 
 def bar_open(time: Floats | float, seconds: Floats | float) -> Floats:
@@ -142,14 +139,10 @@ def next_frame(
     price, publish_time, forming, closed = _carried(before, symbols, slot)
     bars: list[ClosedBar] = []
     if pieces.opening is not None:
-        assert len(pieces.time) == 0, "windows are laid anew and carried on at once"
+        assert len(pieces.path) == 0, "windows are laid anew and carried on at once"
         forming = pieces.opening.copy()
         closed = np.full_like(closed, laid_number(slot))
-    for k in range(len(pieces.time)):
-        piece = np.stack(
-            [pieces.time[k], pieces.open[k], pieces.high[k], pieces.low[k], pieces.close[k],
-             pieces.volume[k]], axis=-1,
-        )  # fmt: skip
+    for piece in pieces.path:
         _fold(forming, closed, piece, symbols, bars)
     # A bar that has not begun has no time: the comparison with NaN leaves it alone.
     ended = forming[..., TIME] + TIMEFRAME_SECONDS <= pieces.candle_time[:, None]

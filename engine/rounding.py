@@ -1,7 +1,8 @@
 """The numbers that engine and ledger share: prices of 12 significant digits, USD of 8 decimals.
 
 Half-even in binary64, on arrays or floats. Powers of ten come from a table (exact up to 1e22), not
-from log10, so that all machines round alike. Below 1e-11 there are 22 decimals, not 12 digits.
+from log10, so that all machines round alike. The ledger has 18 decimals, so a price or quantity
+has no more either: below 1e-7 that leaves it fewer than 12 digits, below 1e-18 none.
 """
 
 from typing import Final
@@ -11,7 +12,8 @@ import numpy as np
 from engine.rows import Floats
 
 _DIGITS: Final = 12
-_LOW, _HIGH = -11, 33  # decades for which both factors below are exact
+_LOW: Final = -7  # the decade whose 12th digit is the 18th decimal
+_HIGH: Final = 33  # the last decade for which the factors below are exact
 _DECADES: Final = np.array([float(f"1e{k}") for k in range(_LOW + 1, _HIGH + 1)])
 _UP: Final = np.array([float(f"1e{max(_DIGITS - 1 - k, 0)}") for k in range(_LOW, _HIGH + 1)])
 _DOWN: Final = np.array([float(f"1e{max(k - _DIGITS + 1, 0)}") for k in range(_LOW, _HIGH + 1)])
@@ -19,7 +21,7 @@ _USD_SCALE: Final = 1e8
 
 
 def round_price(value: Floats | float) -> Floats:
-    """To 12 significant digits, half-even."""
+    """To 12 significant digits and at most 18 decimals, half-even."""
     decade = np.searchsorted(_DECADES, np.abs(value), side="right")
     up, down = _UP[decade], _DOWN[decade]
     rounded: Floats = np.rint(value * up / down) / up * down
@@ -27,7 +29,7 @@ def round_price(value: Floats | float) -> Floats:
 
 
 def round_down(value: Floats | float) -> Floats:
-    """The largest number of 12 significant digits that is not above `value` (>= 0)."""
+    """The largest number of that form that is not above `value` (>= 0)."""
     decade = np.searchsorted(_DECADES, np.abs(value), side="right")
     up, down = _UP[decade], _DOWN[decade]
     units = np.rint(value * up / down)

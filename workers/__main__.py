@@ -14,17 +14,18 @@ from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 
 import uvloop
-from adapters.market_store import MarketStore
-from adapters.prices import open_source
-from adapters.redis_clock import RedisClock
 
 from adapters.db.connection import close_database, open_database
 from adapters.errors import AdapterError
 from adapters.log import configure_logging
+from adapters.market_store import MarketStore
+from adapters.prices import open_source
 from adapters.queue import JobQueue
 from adapters.redis_client import AWAY, open_redis
+from adapters.redis_clock import RedisClock
 from adapters.settings import Settings, SettingsError, load_settings
 from adapters.shard_store import ShardStore
+from workers.anchors import AnchorKeeper
 from workers.context import PoolContext
 from workers.plan_book import PlanBook
 from workers.process import WorkerProcess
@@ -42,7 +43,8 @@ async def open_pool(settings: Settings) -> AsyncIterator[PoolContext]:
     await clock.refresh()
     database = await open_database(settings.database_url)
     source = open_source(settings.price_source)
-    market = MarketStore(state_redis, source, clock)
+    anchors = AnchorKeeper(database)
+    market = MarketStore(state_redis, source, on_anchor=anchors.save, anchor_of_record=anchors.load)
     try:
         yield PoolContext(
             name=f"{socket.gethostname()}-{os.getpid()}",

@@ -1,11 +1,12 @@
 """Small chores, each once in its period and safe to repeat; none is ever part of a tick."""
 
 import logging
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from adapters import queue as jobs
 from adapters import redis_keys as keys
-from adapters.db import agents, ledger
+from adapters.db import agents, history
 from adapters.db.errors import DatabaseAway
 from adapters.recovery import recover_shard
 from adapters.redis_client import command
@@ -17,6 +18,9 @@ logger = logging.getLogger(__name__)
 UNAPPLIED_AFTER_S = 2.0
 """A wanted state that no row shows after this long is pushed again."""
 UNAPPLIED_BATCH = 500
+MESSAGES_KEPT = timedelta(hours=24)
+"""What a WebSocket may ask for again."""
+LOGS_KEPT = timedelta(days=30)
 
 
 async def sweep_streams(ctx: dict[str, Any]) -> None:
@@ -50,6 +54,8 @@ async def prune_history(ctx: dict[str, Any]) -> None:
     """arq job: drops messages and logs beyond their retention."""
     pool: PoolContext = ctx["pool"]
     try:
-        await ledger.prune(pool.database)
+        now = datetime.fromtimestamp(pool.clock.now(), UTC)
+        await history.prune_messages(pool.database, now - MESSAGES_KEPT)
+        await history.prune_logs(pool.database, now - LOGS_KEPT)
     except DatabaseAway as error:
         logger.warning("pruning waits for PostgreSQL: %s", error)

@@ -7,14 +7,16 @@ import asyncio
 from collections import OrderedDict
 from dataclasses import dataclass, field
 
-from adapters.market_store import MarketStore
-from adapters.redis_clock import RedisClock
+import numpy as np
 
 from adapters.db.connection import Database
-from adapters.queue import JobQueue
+from adapters.market_store import MarketStore
+from adapters.queue import JobQueue, partition_of
 from adapters.redis_client import Redis
+from adapters.redis_clock import RedisClock
 from adapters.settings import Settings
 from adapters.shard_store import ShardState, ShardStore
+from engine.rows import Mask, Rows
 from workers.plan_book import PlanBook
 from workers.stats import WorkerStats
 
@@ -70,6 +72,27 @@ class PoolContext:
     events_waiting: dict[int, int] = field(default_factory=dict)
     """Events of each shard that the ledger has not stored, as the sentinel last saw it."""
     _locks: dict[int, asyncio.Lock] = field(default_factory=dict)
+    _plan_sets: dict[int, tuple[Rows, Mask, frozenset[int]]] = field(default_factory=dict)
+
+    def plans_in(self, shard: int, rows: Rows, due: Mask) -> frozenset[int]:
+        """The plans of the rows that a slot looks at: those due, and those with a position.
+
+        Mostly a shard's rows are those of the slot before, and then so are their plans.
+        """
+        active = due | (rows["side"] != 0)
+        before = self._plan_sets.get(shard)
+        if before is not None and before[0] is rows and np.array_equal(before[1], active):
+            return before[2]
+        plans = frozenset(np.unique(rows["plan_id"][active]).tolist())
+        self._plan_sets[shard] = (rows, active, plans)
+        return plans
+
+    def forget_partition(self, partition: int) -> None:
+        """Drops what is remembered of shards that somebody else serves now."""
+        for shard in [s for s in self._plan_sets if partition_of(s) == partition]:
+            self.known.forget(shard)
+            self._plan_sets.pop(shard, None)
+            self.events_waiting.pop(shard, None)
 
     def shard_lock(self, shard: int) -> asyncio.Lock:
         """Jobs of one shard in one process take turns."""

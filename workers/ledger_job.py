@@ -6,14 +6,15 @@ their trades when they are facts: messages are published after the transaction.
 """
 
 import logging
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
-from adapters.db.ledger import ShardEvents, UserMessage
 
 from adapters import redis_keys as keys
 from adapters.db import ledger, shards
 from adapters.db.errors import DatabaseAway
+from adapters.db.records import ShardEvents, UserMessage
 from adapters.redis_client import command
 from workers.context import PoolContext
 
@@ -45,10 +46,11 @@ async def store_events(ctx: dict[str, Any]) -> None:
 
 async def _store(pool: PoolContext, dirty: list[int]) -> list[int]:
     """One transaction for some shards. Returns those that have more to store."""
-    cursors = await shards.cursors(pool.database, dirty)
+    cursors = await shards.progress_of(pool.database, dirty)
     batches: list[ShardEvents] = []
     again: list[int] = []
-    for shard, cursor in cursors.items():
+    for cursor in cursors:
+        shard = cursor.shard
         if cursor.frozen is not None:
             continue
         stream = await pool.shards.read_events(shard, cursor.version, EVENTS_A_SHARD)
@@ -63,28 +65,18 @@ async def _store(pool: PoolContext, dirty: list[int]) -> list[int]:
         if stored.refused is None:
             await pool.shards.trim_events(shard, stored.version)
         else:
-            logger.warning("ledger: shard %d was not stored: %s", shard, stored.refused)
+            word = stored.frozen or stored.refused.value
+            logger.warning("the ledger did not store shard %d: %s", shard, word)
     await publish(pool, result.messages)
     return again
 
 
-async def publish(pool: PoolContext, messages: list[UserMessage]) -> None:
+async def publish(pool: PoolContext, messages: Sequence[UserMessage]) -> None:
     """Hands stored messages to the hubs, in order; a hub that misses one reads PostgreSQL."""
     if not messages:
         return
     pipe = pool.state_redis.pipeline(transaction=False)
     for message in messages:
-        pipe.publish(keys.user_channel(str(message.user_id)), message_json(message))
+        body = msgspec.json.encode(message.as_json())
+        pipe.publish(keys.user_channel(str(message.user_id)), body)
     await pipe.execute()
-
-
-def message_json(message: UserMessage) -> bytes:
-    """The WebSocket form: {type, agent_id, seq, ts, data}."""
-    body = {
-        "type": message.kind,
-        "agent_id": str(message.agent_id),
-        "seq": message.seq,
-        "ts": message.ts,
-        "data": message.data,
-    }
-    return msgspec.json.encode(body)

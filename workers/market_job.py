@@ -1,4 +1,4 @@
-"""The frame of a slot, made at its beginning so that ticks find it. Ticks make it if this is late."""
+"""The frame of a slot, made at its beginning so that ticks find it; else a tick makes it."""
 
 from typing import Any
 

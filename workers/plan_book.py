@@ -7,18 +7,19 @@ difference of CPU, library or moment reaches a trade.
 
 import asyncio
 import logging
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
 import numpy as np
-from adapters.market_store import MarketStore
-from engine.frames import Frame
 from numpy.typing import NDArray
 
 from adapters import redis_keys as keys
+from adapters.market_store import MarketStore
 from adapters.redis_client import Redis, command
+from engine.frames import Frame
 from strategies import catalog
 from strategies.base import Candles
 from workers.settings import PRICE_STALE_S
@@ -50,6 +51,7 @@ class SlotTable:
     fresh: NDArray[np.bool_]
     signal: Floats
     known: NDArray[np.bool_]
+    candles: dict[tuple[str, str], Candles] = field(default_factory=dict)
     failed: dict[int, str] = field(default_factory=dict)
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
@@ -129,32 +131,45 @@ class PlanBook:
                 table.fresh[plan_id] = table.frame.publish_time[place] >= oldest
 
     async def _signal(self, table: SlotTable, plan_ids: list[int], late: bool) -> None:
-        slot = table.frame.slot
-        computed: dict[int, float] = {}
-        stored = await self._market.get_signals(slot) if late else {}
-        for plan_id in plan_ids:
-            if plan_id in stored:
-                computed[plan_id] = stored[plan_id]
-            else:
-                computed[plan_id] = await self._evaluate(table, plan_id)
-        final = await self._market.put_signals(slot, list(computed), list(computed.values()))
-        for plan_id, signal in zip(computed, final, strict=True):
-            table.signal[plan_id] = signal
-            table.known[plan_id] = True
-            if np.isnan(signal):
-                table.failed.setdefault(plan_id, "the strategy failed on another worker")
+        """Fills in signals: those that somebody has stored, else ours, else theirs if faster."""
+        values = np.full(len(plan_ids), np.nan)
+        mine = np.ones(len(plan_ids), np.bool_)
+        if late:
+            stored = await self._market.get_signals(table.frame.slot)
+            for place, plan_id in enumerate(plan_ids):
+                if plan_id < stored.known.size and stored.known[plan_id]:
+                    values[place], mine[place] = stored.values[plan_id], False
+        missing = [plan_id for plan_id, own in zip(plan_ids, mine, strict=True) if own]
+        if missing:
+            values[mine] = await self._compute(table, missing)
+            ids = np.array(plan_ids)[mine]
+            values[mine] = await self._market.put_signals(table.frame.slot, ids, values[mine])
+        table.signal[plan_ids] = values
+        table.known[plan_ids] = True
+        for place in np.flatnonzero(np.isnan(values)).tolist():
+            table.failed.setdefault(plan_ids[place], "the strategy failed on another worker")
 
-    async def _evaluate(self, table: SlotTable, plan_id: int) -> float:
-        """A plan's signal, NaN if its strategy raises: one bad plan must not stop the slot."""
+    async def _compute(self, table: SlotTable, plan_ids: list[int]) -> Floats:
+        """The signals of plans, NaN where a strategy raised: one bad plan must not stop a slot."""
+        known = [self._plans[plan_id] for plan_id in plan_ids if plan_id in self._plans]
+        names = {(plan.symbol, plan.timeframe) for plan in known}
+        unread = [n for n in names if n not in table.candles and n[0] in table.frame.symbols]
+        for name, window in (await self._market.windows(unread, table.frame)).items():
+            table.candles[name] = Candles(*window.candles)
+        return np.array([self._evaluate(table, plan_id) for plan_id in plan_ids])
+
+    def _evaluate(self, table: SlotTable, plan_id: int) -> float:
         plan = self._plans.get(plan_id)
         if plan is None:
             table.failed[plan_id] = f"plan {plan_id} is not known"
-            return float("nan")
-        window = await self._market.window(plan.symbol, plan.timeframe, table.frame)
-        candles = Candles(*window.columns)
+            return math.nan
+        candles = table.candles.get((plan.symbol, plan.timeframe))
+        if candles is None:
+            return 0.0  # the source has lost the symbol: no price either, and that is said
         try:
             return catalog.evaluate(plan.strategy, candles, plan.params).value
-        except (ArithmeticError, ValueError, TypeError, LookupError, AttributeError) as error:
+        except Exception as error:
+            # A strategy is code of its own; whatever it raises is the agents' error, said to them.
             table.failed[plan_id] = f"{plan.strategy} failed: {type(error).__name__}: {error}"
-            logger.warning("plan %d: %s", plan_id, table.failed[plan_id])
-            return float("nan")
+            logger.exception("plan %d failed", plan_id)
+            return math.nan

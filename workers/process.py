@@ -86,6 +86,7 @@ class WorkerProcess:
         """The sentinel's word on which partitions came and went."""
         for partition in sorted(lost):
             await self._stop(keys.tick_queue(partition))
+            self.pool.forget_partition(partition)
         for partition in sorted(taken):
             self._start(tick_queue(partition), [func(tick_shard, name=jobs.TICK)])
         for name, (_, task) in list(self._workers.items()):

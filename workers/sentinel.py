@@ -14,10 +14,11 @@ import msgspec
 
 from adapters import queue as jobs
 from adapters import redis_keys as keys
+from adapters.db import shards as shard_records
 from adapters.db.errors import DatabaseAway
 from adapters.lease import LeaseKeeper, LeaseTable
 from adapters.queue import TICK_PARTITIONS, partition_of
-from adapters.recovery import recover_shard, shards_on_record
+from adapters.recovery import recover_shard
 from adapters.redis_client import AWAY, command
 from workers.context import PoolContext
 from workers.partitions import wishes
@@ -76,10 +77,11 @@ class Sentinel:
             # Another Redis: what this process remembers of frames and rows may be gone there.
             self.pool.known.clear()
             self.pool.plans.forget()
+            self.pool.market.seen_run_id(run_id)
             self._run_id = run_id
         pipe = self.pool.state_redis.pipeline(transaction=False)
         for shard in shards:
-            pipe.hmget(keys.shard_head(shard), "run_id", "next_due", "slot")
+            pipe.hmget(keys.shard_head(shard), ["run_id", "next_due", "slot"])
             pipe.llen(keys.shard_inbox(shard))
             pipe.xlen(keys.shard_events(shard))
         answers: list[Any] = await pipe.execute()
@@ -129,11 +131,11 @@ class Sentinel:
             return
         self._recorded_at = now
         try:
-            on_record = await shards_on_record(self.pool.database)
+            on_record = await shard_records.all_shards(self.pool.database)
         except DatabaseAway as error:
             logger.warning("PostgreSQL is away, the directory of shards may be old: %s", error)
             return
-        missing = set(on_record) - set(await self.pool.shards.open_shards())
+        missing = {s.shard for s in on_record} - set(await self.pool.shards.open_shards())
         await self.pool.shards.add_to_directory(missing)
 
     async def _keep_chains(self) -> None:

@@ -5,28 +5,32 @@ way. Slots of an orderly stop are paused; slots that are too old or have no fram
 Both are kept as ranges in the head, so that every due tick is run or counted.
 """
 
+import asyncio
 import logging
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from engine.frames import Frame
-from engine.tick import Outcome, SlotInputs, advance
 from numpy.typing import NDArray
 
 from adapters.shard_store import Commit, InboxEntry, ShardState
 from engine.commands import Command, decode_command
 from engine.errors import CommandError
 from engine.events import encode_event
+from engine.frames import Frame
 from engine.rows import ROWS_PER_SHARD, Rows, empty_rows
 from engine.schedule import SkippedRange, due_mask, fold_skipped, next_due
+from engine.tick import Outcome, SlotInputs, advance
 from workers.context import PoolContext
 from workers.plan_book import SlotTable
 from workers.settings import CATCH_UP_CHUNK_S, CATCH_UP_S, ENTRIES_STOP_AT_EVENTS
 
 logger = logging.getLogger(__name__)
 
+EARLY_S = 0.02
+EARLY_TRIES = 3
+"""How long a tick waits for its slot to begin by the clock of Redis, and how often."""
 ROOM_STEP = 64
 """A table grows by so many records at a time."""
 
@@ -103,6 +107,7 @@ async def run_slots(
     rows = room_for(read.rows, [command for _, command in inbox if command is not None])
     unchanged = np.zeros(len(rows), np.bool_)
     run = SlotRun(head.slot, rows, head.skipped, head.folded_slot, inbox, unchanged)
+    run.next_due = head.next_due
     if head.paused:
         run.skip(head.slot + 1, now_slot - 1, paused=True)
         run.slot, run.resumed = now_slot - 1, True
@@ -111,15 +116,21 @@ async def run_slots(
     started = time.perf_counter()
     worked = head.paused
     while (slot := _next_slot(run)) is not None and slot <= now_slot:
+        frame, early = await _frame_of(pool, slot)
+        if early:
+            # The clock of this process is ahead of that of Redis: the slot is for another job.
+            now_slot = slot - 1
+            break
         worked = True
         run.slot = slot
-        answer = await pool.market.frame(slot)
-        if answer.frame is None:
+        if frame is None:
             # No frame can ever be made for it: its due ticks are missed; its commands wait for
             # the next slot, before which nothing is opened either.
             run.skip(slot, slot, paused=False)
+            run.next_due = next_due(run.rows, slot)
             continue
-        await _run_slot(pool, shard, run, answer.frame, late=slot < now_slot)
+        await _run_slot(pool, shard, run, frame, late=slot < now_slot)
+        run.next_due = next_due(run.rows, slot)
         if time.perf_counter() - started > CATCH_UP_CHUNK_S:
             break
     else:
@@ -131,18 +142,33 @@ async def run_slots(
     return run
 
 
+async def _frame_of(pool: PoolContext, slot: int) -> tuple[Frame | None, bool]:
+    """The frame of a slot, and whether it is too early to ask; waits out a few milliseconds."""
+    for _ in range(EARLY_TRIES):
+        answer = await pool.market.frame(slot)
+        if answer.kind != "early":
+            return answer.frame, False
+        await asyncio.sleep(min(max(slot - answer.now, 0.0), EARLY_S))
+    await pool.clock.refresh()
+    return None, True
+
+
 def _skip_too_old(run: SlotRun, now_slot: int) -> None:
     """Slots beyond the reach of a catch-up are missed, if anything was due in them."""
     oldest = now_slot - CATCH_UP_S
+    if run.slot >= oldest - 1:
+        return
     due = next_due(run.rows, run.slot)
     if due is not None and due < oldest:
         run.skip(due, oldest - 1, paused=False)
-    run.slot = max(run.slot, oldest - 1)
+    run.slot = oldest - 1
 
 
 def _next_slot(run: SlotRun) -> int | None:
     """The first slot after the covered one at which a row is due or a command applies."""
-    due = next_due(run.rows, run.slot)
+    due = run.next_due
+    if due is not None and due <= run.slot:
+        due = next_due(run.rows, run.slot)
     if run.applied < len(run.inbox):
         stamp = max(run.inbox[run.applied][0], run.slot + 1)
         return stamp if due is None else min(due, stamp)
@@ -159,8 +185,7 @@ async def _run_slot(pool: PoolContext, shard: int, run: SlotRun, frame: Frame, l
             commands.append(command)
         run.applied += 1
     due = due_mask(run.rows, slot)
-    plan_ids = set(np.unique(run.rows["plan_id"][due]).tolist())
-    plan_ids.update(np.unique(run.rows["plan_id"][run.rows["side"] != 0]).tolist())
+    plan_ids = set(pool.plans_in(shard, run.rows, due))
     plan_ids.update(command.plan_id for command in commands)
     table = await pool.plans.table(frame, plan_ids, late)
     opens = pool.events_waiting.get(shard, 0) < ENTRIES_STOP_AT_EVENTS

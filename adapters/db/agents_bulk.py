@@ -54,7 +54,7 @@ async def create_agents_bulk(database: Database, new: Sequence[NewAgent]) -> lis
             plots = await _plots(con, {agent.symbol for agent in new})
             known = set(plots)
             places = dict(_places(plots, new))
-            opened = [(shard, symbol) for shard, symbol in _first(places, new) if shard not in known]
+            opened = [first for first in _firsts(places, new) if first[0] not in known]
             await con.executemany("INSERT INTO shards (id, symbol) VALUES ($1, $2)", opened)
             await con.copy_records_to_table(
                 "shard_rows",
@@ -125,7 +125,7 @@ def _fills(plots: dict[int, _Plot], symbol: str) -> list[ShardFill]:
     ]
 
 
-def _first(
+def _firsts(
     places: dict[int, tuple[int, int]], new: Sequence[NewAgent]
 ) -> Iterator[tuple[int, str]]:
     """Each shard that is used, with the symbol of the first agent in it."""

@@ -137,6 +137,8 @@ def server_settings() -> dict[str, str]:
     return {
         "application_name": "artic",
         "timezone": "UTC",
+        "client_min_messages": "warning",
+        "jit": "off",  # every statement here is short
         "lock_timeout": str(LOCK_MS),
         "statement_timeout": str(STATEMENT_MS),
         "idle_in_transaction_session_timeout": str(QUIET_TRANSACTION_MS),

@@ -11,7 +11,8 @@ DatabaseError
 ├── NoSuchPlan            a new agent names a plan that was never interned
 ├── NoSuchShard           the record knows no shard of this number
 ├── BadCursor             a page cursor that this code did not hand out
-└── Unstorable            one event cannot be written down as it is (it goes to quarantine)
+├── LedgerConflict        an event contradicts what is stored (freezes its shard, stays inside)
+└── Unstorable            one event cannot be written down exactly (goes to quarantine, inside)
 """
 
 from adapters.errors import AdapterError
@@ -59,6 +60,10 @@ class NoSuchShard(DatabaseError):
 
 class BadCursor(DatabaseError, ValueError):
     """The cursor of a page is none of ours."""
+
+
+class LedgerConflict(DatabaseError):
+    """An event contradicts what is stored, or numbers are missing before it."""
 
 
 class Unstorable(DatabaseError):

@@ -14,8 +14,7 @@ from tortoise.fields.db_defaults import Now
 from tortoise.indexes import Index
 from tortoise.models import Model
 
-DIGITS = 38
-DECIMALS = 18
+from adapters.db.records import DECIMALS, DIGITS
 
 
 # An account. role is operator for the first one, else user.

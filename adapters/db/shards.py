@@ -4,6 +4,7 @@ Recovery reads them: first it writes the new run_id here, after which a ledger t
 events before the crash cannot store them any more.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -46,6 +47,13 @@ async def all_shards(database: Database) -> list[ShardProgress]:
     """Every shard, by number."""
     async with connection(database) as con:
         found = await con.fetch(f"{_PROGRESS} ORDER BY id")
+    return [ShardProgress(**dict(row)) for row in found]
+
+
+async def progress_of(database: Database, shards: Sequence[int]) -> list[ShardProgress]:
+    """The cursors of these shards, by number; unknown ones are left out."""
+    async with connection(database) as con:
+        found = await con.fetch(f"{_PROGRESS} WHERE id = ANY($1) ORDER BY id", list(shards))
     return [ShardProgress(**dict(row)) for row in found]
 
 

@@ -22,7 +22,11 @@ async def test_arq_reads_what_we_enqueue(redis: Redis, redis_url: str) -> None:
     await JobQueue(redis).enqueue(job, job)
     pool = await create_pool(arq_settings(redis_url), job_deserializer=decode_job)
     (queued,) = await pool.queued_jobs(queue_name=job.queue)
-    assert (queued.function, list(queued.args), queued.job_id) == ("tick_shard", [5, 2_000_000_000], job.id)
+    assert (queued.function, list(queued.args), queued.job_id) == (
+        "tick_shard",
+        [5, 2_000_000_000],
+        job.id,
+    )
     assert queued.score == job.due_ms
     await pool.aclose()
 

@@ -109,9 +109,7 @@ async def refusals(store: ShardStore, redis: Redis, name: str) -> tuple[ShardSta
     elif name == "inbox":
         pushed = await store.push(SHARD, b"stop")
         assert pushed is not None
-        await store.commit(
-            SHARD, await opened_state(store), outcome(state, slot=pushed.stamp - 1)
-        )
+        await store.commit(SHARD, await opened_state(store), outcome(state, slot=pushed.stamp - 1))
         fresh = await opened_state(store)
         unread = ShardState(fresh.head, fresh.rows, ())
         return unread, outcome(fresh, slot=pushed.stamp)

@@ -1,7 +1,8 @@
-"""Small processes that stand for hub, worker and agent endpoint, so that the supervisor is tested by itself.
+"""Small processes that stand for hub, worker and agent endpoint: the supervisor is tested alone.
 
-`python stand_ins.py up [flags]` is `artic up` with these in its table. Each writes what happens to it into the file
-STAND_IN_JOURNAL; what STAND_IN_TROUBLE names goes wrong.
+`python stand_ins.py hub` and so on, started by stand_in_up.py. Each writes what happens to it
+into the file STAND_IN_JOURNAL; what STAND_IN_TROUBLE names goes wrong. Standard library only: it
+starts fast.
 """
 
 import json
@@ -13,12 +14,6 @@ from pathlib import Path
 from threading import Event, Thread
 from types import FrameType
 from typing import Any
-
-from adapters.settings import Settings
-from cli import main as cli_main
-from cli.parts import Part, Parts
-
-STOP_S = 3.0
 
 
 def journal(line: str) -> None:
@@ -108,31 +103,14 @@ def serve(name: str) -> None:
     journal(f"{name} stopped")
 
 
-async def migrate(url: str) -> None:
-    """Stands for the migrations."""
-    journal("migrated")
-
-
-def parts(settings: Settings) -> Parts:
-    """The table of the supervisor, with these processes in it."""
-    told = settings.environment()
-
-    def part(name: str, stands_for: str = "") -> Part:
-        return Part(name, (sys.executable, __file__, stands_for or name), told, STOP_S)
-
-    workers = tuple(part(f"worker {n}", "worker") for n in range(1, settings.workers + 1))
-    return Parts(workers, part("hub"), part("agent endpoint", "shim"), part("pause"), migrate)
-
-
 def main() -> None:
     """Plays the role named by the first argument."""
     role = sys.argv[1]
-    if role == "up":
-        sys.argv[:2] = ["artic", "up"]
-        cli_main.main(parts)
-    elif role == "pause":
+    if role == "pause":
         journal("paused")
-    elif has_trouble(f"{role} dies at start"):
+    elif has_trouble(f"{role} dies at start") or (
+        has_trouble(f"second {role} dies") and Path(os.environ["STAND_IN_JOURNAL"]).exists()
+    ):
         sys.exit(f"RuntimeError: {role} cannot")
     else:
         serve(role)

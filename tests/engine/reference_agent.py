@@ -43,12 +43,13 @@ class Reason(IntEnum):
     BY_USER = 12
 
 
+_LAST_DECIMAL = Decimal("1e-18")
 _FLOOR_12_DIGITS = Context(prec=12, rounding=ROUND_FLOOR)
 
 
 def round_price(number: float) -> float:
-    """Twelve significant digits (at most 22 decimals), half to even, counted in binary64."""
-    exponent = -11
+    """Twelve significant digits (at most 18 decimals), half to even, counted in binary64."""
+    exponent = -7
     while abs(number) >= float(f"1e{exponent + 1}"):
         exponent += 1
     if exponent <= 11:
@@ -59,8 +60,11 @@ def round_price(number: float) -> float:
 
 
 def floor_quantity(number: float) -> float:
-    """Twelve significant digits, never more than the number (a decimal that is written short)."""
-    return float(_FLOOR_12_DIGITS.plus(Decimal(repr(number))))
+    """Twelve significant digits (at most 18 decimals), never more than the number as written."""
+    written = Decimal(repr(number))
+    if number < 1e-7:
+        return float(written.quantize(_LAST_DECIMAL, rounding=ROUND_FLOOR))
+    return float(_FLOOR_12_DIGITS.plus(written))
 
 
 def round_usd(number: float) -> float:

@@ -95,7 +95,7 @@ PPM = st.one_of(
 )
 CONFIGURATIONS = st.builds(
     Configuration,
-    plan_id=st.sampled_from([0, 0, 0, 0, 1, 1, 2, PLANS, NO_SUCH_PLAN]),
+    plan_id=st.sampled_from([0, 1, 2] * 5 + [PLANS, NO_SUCH_PLAN]),
     interval=st.sampled_from([1, 1, 1, 2, 3, 7]),
     threshold=st.sampled_from([0.5, 0.0, 0.1, 1.0]),
     max_position_usd=st.one_of(
@@ -111,35 +111,33 @@ CONFIGURATIONS = st.builds(
 WISHES = st.builds(
     Wish,
     row=st.integers(0, ROWS - 1),
-    wanted=st.sampled_from([Wanted.RUNNING] * 3 + [Wanted.STOPPED] * 2 + [Wanted.DELETED]),
+    wanted=st.sampled_from([Wanted.RUNNING] * 3 + [Wanted.STOPPED] * 3 + [Wanted.DELETED]),
     epoch_step=st.sampled_from([1, 1, 1, 1, 3, 0, -1]),
-    newcomer=st.sampled_from([False, False, False, True]),
+    newcomer=st.sampled_from([False] * 6 + [True]),
     close_position=st.sampled_from([True, True, False]),
     configuration=st.integers(0, 3),
     times=st.sampled_from([1, 1, 1, 2]),
 )
 MOVES: st.SearchStrategy[float | ToLevel] = st.one_of(
-    st.sampled_from([1.0, 1.0, 1.0005, 0.9995, 1.03, 0.97, 1.2, 0.8, 0.1, 3.0]),
-    st.floats(0.9, 1.1),
+    st.sampled_from([1.0] * 4 + [1.0005, 0.9995, 1.03, 0.97, 1.2, 0.8, 0.1, 3.0]),
+    st.floats(0.98, 1.02),
     st.builds(ToLevel, st.integers(0, ROWS - 1), st.sampled_from(LEVELS)),
 )
 QUOTES = st.builds(
     Quote,
     move=MOVES,
-    replaced_by=st.sampled_from([None] * 14 + [math.nan, math.inf, 0.0, -1.0]),
-    fresh=st.sampled_from([True] * 8 + [False]),
-    signal=st.sampled_from(
-        [1.0, -1.0, 1.0, -1.0, 0.5, -0.5, 0.1, 0.0, math.nan, math.nan, math.inf]
-    ),
+    replaced_by=st.sampled_from([None] * 40 + [math.nan, math.inf, 0.0, -1.0]),
+    fresh=st.sampled_from([True] * 14 + [False]),
+    signal=st.sampled_from([1.0, -1.0, 0.5, -0.5, 0.1, 0.0, math.inf] + [math.nan] * 6),
 )
 STEPS = st.builds(
     Step,
-    gap=st.sampled_from([0, 0, 0, 0, 0, 1, 2, 9]),
+    gap=st.sampled_from([0] * 10 + [1, 2, 9]),
     paused=st.booleans(),
     run=st.sampled_from([True] * 7 + [False]),
-    wishes=st.one_of(st.just(()), st.just(()), st.lists(WISHES, max_size=3).map(tuple)),
+    wishes=st.one_of(st.just(()), st.just(()), st.lists(WISHES, min_size=1, max_size=3).map(tuple)),
     quotes=st.tuples(*[QUOTES] * PLANS),
-    failed=st.sampled_from([None] * 12 + [0, 1, NO_SUCH_PLAN]),
+    failed=st.sampled_from([None] * 24 + [0, 1, NO_SUCH_PLAN]),
 )
 
 
@@ -150,7 +148,7 @@ def _created(row: int) -> Wish:
 @st.composite
 def scenarios(draw: st.DrawFn) -> Scenario:
     """All rows but the last begin as running agents, so that most steps have somebody to act on."""
-    steps = draw(st.lists(STEPS, min_size=2, max_size=24))
+    steps = draw(st.lists(STEPS, min_size=10, max_size=24))
     first = steps[0]
     created = tuple(_created(row) for row in range(ROWS - 1))
     opening = Step(0, first.paused, True, created + first.wishes, first.quotes, None)

@@ -4,7 +4,6 @@ After every slot all that can be seen of the two must be equal: every field of e
 event with the row after it, the counts of ticks, and the next slot with work.
 """
 
-import math
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
@@ -15,7 +14,7 @@ import numpy as np
 from engine.commands import Command
 from engine.events import Event
 from engine.rows import ROW, Rows, empty_rows, rows_from_bytes
-from engine.schedule import SkippedRange, counts, fold_skipped, next_due
+from engine.schedule import Folded, SkippedRange, counts, fold_skipped, next_due
 from engine.tick import Outcome, SlotInputs, advance, apply_inbox
 from tests.engine.reference import Reference
 from tests.engine.reference_agent import Agent, Said, Seen
@@ -28,17 +27,23 @@ NAMES = tuple(name for name in ROW.names or () if name not in DERIVED)
 
 @dataclass(frozen=True)
 class Played:
-    """One call of the engine, to be made again; `run` is False for an inbox alone."""
+    """One call of the engine, to be made again; `run` is False for an inbox alone.
+
+    `skipped` is what the head holds after it, before the oldest ranges are folded into the rows.
+    """
 
     run: bool
     inputs: SlotInputs
+    skipped: tuple[SkippedRange, ...]
 
+    def call(self, rows: Rows) -> Outcome:
+        inputs = self.inputs
+        if self.run:
+            return advance(rows, inputs)
+        return apply_inbox(rows, inputs.slot, inputs.commands, inputs.skipped, inputs.folded_slot)
 
-def call(rows: Rows, played: Played) -> Outcome:
-    inputs = played.inputs
-    if played.run:
-        return advance(rows, inputs)
-    return apply_inbox(rows, inputs.slot, inputs.commands, inputs.skipped, inputs.folded_slot)
+    def fold(self, rows: Rows) -> Folded:
+        return fold_skipped(rows, self.inputs.slot, self.skipped, self.inputs.folded_slot)
 
 
 def row_values(row: np.void) -> dict[str, object]:
@@ -73,10 +78,12 @@ def agent_values(agent: Agent) -> dict[str, object]:
 
 def seen_by_plan(inputs: SlotInputs) -> dict[int, Seen]:
     """What each plan sees; one beyond the arrays sees nothing but may have failed."""
-    numbers = {*range(len(inputs.price)), *inputs.failed}
     columns = inputs.price.tolist(), inputs.fresh.tolist(), inputs.signal.tolist()
-    seen = dict(enumerate(zip(*columns, strict=True)))
-    return {plan: Seen(*seen.get(plan, ()), failed=inputs.failed.get(plan)) for plan in numbers}
+    seen = {
+        plan: Seen(price, fresh, signal, inputs.failed.get(plan))
+        for plan, (price, fresh, signal) in enumerate(zip(*columns, strict=True))
+    }
+    return {plan: Seen(failed=text) for plan, text in inputs.failed.items()} | seen
 
 
 class SideBySide:
@@ -105,11 +112,12 @@ class SideBySide:
         for plan, quote in enumerate(step.quotes if run else ()):
             self.prices[plan] = self._moved(self.prices[plan], quote)
         inputs = self._inputs(step, commands)
-        played = Played(run, inputs)
-        before = self.rows
-        outcome = call(before, played)
         if not run:
             self._skip(paused=step.paused)
+        played = Played(run, inputs, self.skipped)
+        before, stood = self.rows, self.rows.tobytes()
+        outcome = played.call(before)
+        assert before.tobytes() == stood, "the given table was written"
         plans = seen_by_plan(inputs)
         said = [
             reference.run(self.slot, plans, theirs)
@@ -120,11 +128,8 @@ class SideBySide:
         ]
         self.journal.append(played)
         self.events += outcome.events
-        self.rows = outcome.rows
         self._compare(before, outcome, said)
-        self.rows, skipped, self.folded_slot = fold_skipped(
-            self.rows, self.slot, self.skipped, self.folded_slot
-        )
+        self.rows, skipped, self.folded_slot = played.fold(outcome.rows)
         self.skipped = tuple(skipped)
         self._compare_schedule()
 
@@ -202,12 +207,3 @@ class SideBySide:
         coming = range(self.slot + 1, self.slot + 9)
         work = (s for s in coming if any(each.watched or each.due(s) for each in agents))
         assert next_due(self.rows, self.slot) == next(work, None)
-
-
-def signed_fills(events: Sequence[Event]) -> float:
-    """The position that the fills add up to; quantities are taken back exactly, so it is exact."""
-    return math.fsum(
-        (1 if event.kind == "opened" else -1) * event.side * event.quantity
-        for event in events
-        if event.kind in {"opened", "closed"}
-    )

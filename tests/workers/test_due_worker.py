@@ -60,8 +60,6 @@ async def bench(redis: Redis, redis_url: str) -> AsyncIterator[Bench]:
     await asyncio.gather(bench.task, return_exceptions=True)
 
 
-
-
 async def test_a_job_runs_when_it_is_due_not_at_the_next_poll(bench: Bench) -> None:
     bench.queue.listen(QUEUE.name, bench.worker.note_due)
     due_ms = int(await bench.now_ms()) + 150

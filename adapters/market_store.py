@@ -1,0 +1,189 @@
+"""Frames, windows and signals in Redis, as every process of the pool sees them.
+
+A frame is made once, inside its slot by the clock of Redis, by whoever asks first; everybody uses
+what is stored. What a process remembers belongs to one run of Redis and is dropped with it.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Final, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from adapters import redis_keys as keys
+from adapters.market_bars import WindowGone, WindowName, WindowStore
+from adapters.market_scripts import Candidate, FrameReply, MarketScripts
+from adapters.market_windows import Window
+from adapters.prices import Anchor, PriceSource
+from adapters.redis_client import Redis
+from engine.frames import Floats, Frame, Ints, decode_frame, encode_frame, next_frame
+
+__all__ = ["FrameAnswer", "MarketStore", "SlotSignals", "Window", "WindowGone"]
+
+ANCHOR_TOLD_EVERY_S: Final = 60
+FRAMES_REMEMBERED: Final = 128
+
+OnAnchor = Callable[[str, int, Mapping[str, float]], Awaitable[None]]
+AnchorOfRecord = Callable[[str], Awaitable[Anchor | None]]
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class FrameAnswer:
+    """The frame of a slot; or that the slot has not begun; or that it has none and never will.
+
+    now is the time by the clock of Redis, 0 where the answer came from this process's memory.
+    """
+
+    kind: Literal["frame", "early", "never"]
+    frame: Frame | None = None
+    now: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SlotSignals:
+    """Signals by plan id: values f8[P], NaN where there is none; known[P] where that is settled."""
+
+    values: Floats
+    known: NDArray[np.bool_]
+
+
+class MarketStore:
+    """The market of one process. Any number of tasks may share it.
+
+    on_anchor(source, slot, position) is awaited after a frame that moved the anchor of a recording,
+    and once a minute; anchor_of_record(source) is asked when Redis has no anchor for the source.
+    Both must be quick: a frame waits for them. What they raise reaches whoever asked for the frame.
+    """
+
+    def __init__(
+        self,
+        redis: Redis,
+        source: PriceSource,
+        *,
+        on_anchor: OnAnchor | None = None,
+        anchor_of_record: AnchorOfRecord | None = None,
+    ) -> None:
+        self.source = source
+        self._redis = redis
+        self._scripts = MarketScripts(redis)
+        self._on_anchor = on_anchor
+        self._anchor_of_record = anchor_of_record
+        self._asking = asyncio.Lock()
+        self._run_id = ""
+        self._frames: dict[int, Frame] = {}
+        self._windows = WindowStore(redis, self._scripts, source)
+
+    def seen_run_id(self, run_id: str) -> None:
+        """Forgets what belongs to another run of Redis. Whoever reads a run_id may tell it here."""
+        if run_id != self._run_id:
+            self._run_id = run_id
+            self._frames.clear()
+            self._windows.forget()
+
+    async def frame(self, slot: int) -> FrameAnswer:
+        """The frame of a slot; makes it if it is missing and the slot is now."""
+        remembered = self._frames.get(slot)
+        if remembered is not None:
+            return FrameAnswer("frame", remembered)
+        async with self._asking:
+            remembered = self._frames.get(slot)
+            if remembered is not None:
+                return FrameAnswer("frame", remembered)
+            reply = await self._scripts.look(slot)
+            self.seen_run_id(reply.run_id)
+            while reply.kind in {"make", "retry"}:
+                reply = await self._make(slot, reply)
+                self.seen_run_id(reply.run_id)
+            if reply.kind == "frame":
+                return FrameAnswer("frame", self._remember(decode_frame(reply.frame)), reply.now)
+            if reply.kind == "early":
+                return FrameAnswer("early", now=reply.now)
+            return FrameAnswer("never", now=reply.now)
+
+    async def newest(self) -> Frame | None:
+        """The newest frame there is, None before the first; never makes one."""
+        slot = await self._redis.get(keys.market_newest())
+        return None if slot is None else await self._stored(int(slot))
+
+    async def _stored(self, slot: int) -> Frame | None:
+        frame = self._frames.get(slot)
+        if frame is not None:
+            return frame
+        data = await self._redis.get(keys.market_frame(slot))
+        return None if data is None else decode_frame(data)
+
+    def _remember(self, frame: Frame) -> Frame:
+        self._frames[frame.slot] = frame
+        while len(self._frames) > FRAMES_REMEMBERED:
+            del self._frames[min(self._frames)]
+        return frame
+
+    async def _make(self, slot: int, reply: FrameReply) -> FrameReply:
+        """Builds the frame on the newest one and offers it; the answer is that of the script."""
+        source, identity = self.source, self.source.identity
+        before = None if reply.newest is None else await self._stored(reply.newest)
+        known, last_slot = reply.anchor, reply.newest or 0
+        if known is not None and known.source != identity:
+            _log.warning("prices come from %s now, they came from %s", identity, known.source)
+            known = None
+        if known is None:
+            before = None
+            if self._anchor_of_record is not None:
+                known = await self._anchor_of_record(identity)
+            if known is not None:
+                # It was told up to a minute before the newest frame, which nobody knows any more:
+                # better leave a minute out than show one twice.
+                last_slot = min(slot - 1, known.slot + ANCHOR_TOLD_EVERY_S)
+        resumed = last_slot <= reply.born_slot
+        anchor = source.anchor(known, last_slot, slot, resumed=resumed)
+        pieces = source.pieces(before, slot, anchor)
+        frame, bars = next_frame(before, pieces, slot, source.name)
+        data = encode_frame(frame)
+        moved = anchor != reply.anchor
+        answer = await self._scripts.store(
+            slot, Candidate(data, reply.newest, anchor if moved else None, bars)
+        )
+        if answer.kind != "stored":
+            return answer
+        if self._on_anchor and source.keeps_place and (moved or slot % ANCHOR_TOLD_EVERY_S == 0):
+            told = Anchor(identity, slot, anchor.seconds_at(slot), anchor.speed)
+            await self._on_anchor(identity, slot, told.position)
+        return FrameReply("frame", answer.run_id, answer.now, frame=data)
+
+    async def window(self, symbol: str, timeframe: str, frame: Frame) -> Window:
+        """One window; see windows()."""
+        return (await self.windows([(symbol, timeframe)], frame))[symbol, timeframe]
+
+    async def windows(self, wanted: Iterable[WindowName], frame: Frame) -> dict[WindowName, Window]:
+        """The windows of a frame by (symbol, timeframe): one round trip for those that grew.
+
+        Raises:
+            KeyError: the frame has no such symbol, or there is no such timeframe.
+            WindowGone: the frame is too old, or of a run of Redis that was lost.
+        """
+        return await self._windows.windows(wanted, frame)
+
+    async def put_signals(self, slot: int, plan_ids: Ints, values: Floats) -> Floats:
+        """Offers the signals of plans for a slot; answers those that stand, in the same order.
+
+        Values may be NaN (computed, but there is none); ids are distinct.
+        """
+        if not len(plan_ids):
+            return np.empty(0)
+        order = np.argsort(plan_ids)
+        standing = np.empty(len(plan_ids))
+        standing[order] = await self._scripts.put_signals(slot, plan_ids[order], values[order])
+        return standing
+
+    async def get_signals(self, slot: int) -> SlotSignals:
+        """All signals of a slot so far."""
+        data = await self._redis.get(keys.market_signals(slot)) or b""
+        bits = np.frombuffer(data, "<i8")
+        known = bits != 0
+        values = np.where(known, bits.view("<f8"), np.nan) + 0.0
+        return SlotSignals(values, known)

@@ -1,0 +1,189 @@
+"""Agents: create, list, get, start, stop, delete, status."""
+
+from collections.abc import Sequence
+from typing import Annotated, Literal
+from uuid import UUID
+
+import msgspec
+import numpy as np
+from msgspec import Meta
+from starlette.requests import Request
+from starlette.responses import Response
+
+from adapters.db import agents
+from adapters.db.agents import Agent
+from adapters.db.errors import BadCursor
+from adapters.db.records import iso
+from adapters.redis_client import away_as_error
+from api import commands
+from api.agent_bodies import read_configuration
+from api.answers import answer, no_content
+from api.auth import agent_id_of, caller_of
+from api.bodies import Body, Nothing, read_body, read_json, read_query
+from api.errors import FieldError, bad_input, not_found
+from api.hub import Hub, hub_of
+from api.status import AgentStatus, ShardHead, agent_status, status_word
+
+ROWS_ONE_BY_ONE_MAX = 64
+"""Above so many agents of one shard its whole table is read: 4,096 rows are one GET of 0.7 MB."""
+PAGE_MAX = 1_000
+
+
+class AgentAnswer(msgspec.Struct, frozen=True):
+    """An agent as callers see it."""
+
+    id: UUID
+    name: str
+    symbol: str
+    timeframe: str
+    strategy_name: str
+    strategy_params: object
+    interval_seconds: int
+    live_mode: bool
+    risk_params: object
+    status: str
+    status_detail: str | None
+    created_at: str
+    updated_at: str
+
+
+class StopAgent(Body, frozen=True, kw_only=True):
+    """The body of POST /api/agents/{id}/stop."""
+
+    close_position: bool = True
+
+
+class ListAgents(Body, frozen=True, kw_only=True):
+    """The query of GET /api/agents."""
+
+    status: Literal["creating", "running", "stopped", "error"] | None = None
+    limit: Annotated[int, Meta(ge=1, le=PAGE_MAX)] | None = None
+    cursor: Annotated[str, Meta(max_length=100)] | None = None
+
+
+async def list_agents(request: Request) -> Response:
+    """GET /api/agents: all the caller's agents, or with ?limit= a page of them."""
+    hub, caller = hub_of(request), caller_of(request)
+    query = read_query(request, ListAgents)
+    # One more than asked for tells whether there is a next page.
+    limit = None if query.limit is None else query.limit + 1
+    try:
+        found = await agents.list_agents(
+            hub.database, caller.user_id, limit=limit, after=query.cursor
+        )
+    except BadCursor as error:
+        raise bad_input([FieldError("cursor", "not a cursor of this list")]) from error
+    headers = {}
+    if query.limit is not None and len(found) > query.limit:
+        found = found[: query.limit]
+        link = request.url.include_query_params(cursor=found[-1].cursor)
+        headers["Link"] = f'<{link.path}?{link.query}>; rel="next"'
+    answers = [agent_answer(agent, row) for agent, row in await _with_rows(hub, found)]
+    if query.status is not None:
+        answers = [agent for agent in answers if agent.status == query.status]
+    return answer(answers, headers=headers)
+
+
+async def create_agent(request: Request) -> Response:
+    """POST /api/agents: 201 with the agent, once its command is in the inbox."""
+    hub, caller = hub_of(request), caller_of(request)
+    wanted = read_configuration(await read_json(request), hub.symbols)
+    agent = await commands.create_agent(hub, caller.user_id, wanted)
+    headers = {"Location": f"/api/agents/{agent.id}"}
+    return answer(agent_answer(agent, None), 201, headers)
+
+
+async def get_agent(request: Request) -> Response:
+    """GET /api/agents/{id}."""
+    hub = hub_of(request)
+    agent = await own_agent(request)
+    return answer(agent_answer(agent, await commands.read_row(hub, agent)))
+
+
+async def start_agent(request: Request) -> Response:
+    """POST /api/agents/{id}/start."""
+    hub = hub_of(request)
+    agent = await own_agent(request)
+    await read_body(request, Nothing, may_be_empty=True)
+    agent = await commands.start_agent(hub, agent)
+    return answer(agent_answer(agent, await commands.read_row(hub, agent)))
+
+
+async def stop_agent(request: Request) -> Response:
+    """POST /api/agents/{id}/stop."""
+    hub = hub_of(request)
+    agent = await own_agent(request)
+    body = await read_body(request, StopAgent, may_be_empty=True)
+    agent = await commands.stop_agent(hub, agent, body.close_position)
+    return answer(agent_answer(agent, await commands.read_row(hub, agent)))
+
+
+async def delete_agent(request: Request) -> Response:
+    """DELETE /api/agents/{id}."""
+    caller = caller_of(request)
+    await commands.delete_agent(hub_of(request), caller.user_id, agent_id_of(request))
+    return no_content()
+
+
+async def get_status(request: Request) -> Response:
+    """GET /api/agents/{id}/status."""
+    return answer(await status_of(hub_of(request), await own_agent(request)))
+
+
+async def own_agent(request: Request) -> Agent:
+    """The agent of the path if it is the caller's, else 404; 401 comes before it."""
+    caller = caller_of(request)
+    agent = await agents.get_agent(hub_of(request).database, caller.user_id, agent_id_of(request))
+    if agent is None:
+        raise not_found("agent")
+    return agent
+
+
+async def status_of(hub: Hub, agent: Agent) -> AgentStatus:
+    """The status of one agent by its row and the newest frame."""
+    async with away_as_error():
+        found = await hub.shards.read_row(agent.shard, agent.row)
+        sight = await hub.sights.now(agent)
+    head: ShardHead | None
+    head, row = (None, None) if found is None else found
+    return agent_status(agent, row, head, sight)
+
+
+def agent_answer(agent: Agent, row: np.void | None) -> AgentAnswer:
+    """An agent with its status by its row."""
+    word, detail = status_word(agent, row)
+    return AgentAnswer(
+        id=agent.id,
+        name=agent.name,
+        symbol=agent.symbol,
+        timeframe=agent.timeframe,
+        strategy_name=agent.strategy_name,
+        strategy_params=agent.strategy_params,
+        interval_seconds=agent.interval_seconds,
+        live_mode=agent.live_mode,
+        risk_params=agent.risk_params,
+        status=word,
+        status_detail=detail,
+        created_at=iso(agent.created_at),
+        updated_at=iso(agent.updated_at),
+    )
+
+
+async def _with_rows(hub: Hub, found: Sequence[Agent]) -> list[tuple[Agent, np.void | None]]:
+    """Each agent with its row; one round trip for each shard."""
+    by_shard: dict[int, list[int]] = {}
+    for agent in found:
+        by_shard.setdefault(agent.shard, []).append(agent.row)
+    rows: dict[tuple[int, int], np.void] = {}
+    async with away_as_error():
+        for shard, wanted in by_shard.items():
+            if len(wanted) <= ROWS_ONE_BY_ONE_MAX:
+                some = await hub.shards.read_some(shard, wanted)
+                if some is not None:
+                    rows.update(((shard, row), record) for row, record in some[1].items())
+                continue
+            state = await hub.shards.read(shard)
+            if state is not None:
+                table = state.rows
+                rows.update(((shard, row), table[row]) for row in wanted if row < len(table))
+    return [(agent, rows.get((agent.shard, agent.row))) for agent in found]

@@ -1,0 +1,16 @@
+"""JSON answers, encoded by msgspec: structs, UUIDs and floats as the contract writes them."""
+
+from collections.abc import Mapping
+
+import msgspec
+from starlette.responses import Response
+
+
+def answer(value: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """A JSON answer."""
+    return Response(msgspec.json.encode(value), status, headers, "application/json")
+
+
+def no_content() -> Response:
+    """204."""
+    return Response(status_code=204)

@@ -1,0 +1,43 @@
+"""What the handlers of one hub process share. Built once by app.open_hub, never module state."""
+
+import logging
+from dataclasses import dataclass
+
+from starlette.requests import HTTPConnection
+
+from adapters.db.connection import Database
+from adapters.passwords import PasswordHasher
+from adapters.queue import JobQueue
+from adapters.redis_client import Redis
+from adapters.redis_clock import RedisClock
+from adapters.settings import Settings
+from adapters.shard_store import ShardStore
+from adapters.tokens import AccessTokens
+from api.live import LiveFeed
+from api.sights import Sights
+
+log = logging.getLogger("artic.hub")
+
+
+@dataclass(slots=True)
+class Hub:
+    """Connections, secrets and caches of one process."""
+
+    settings: Settings
+    database: Database
+    state_redis: Redis
+    shards: ShardStore
+    queue: JobQueue
+    clock: RedisClock
+    symbols: tuple[str, ...]
+    sights: Sights
+    live: LiveFeed
+    tokens: AccessTokens
+    passwords: PasswordHasher
+
+
+def hub_of(connection: HTTPConnection) -> Hub:
+    """The hub that serves a request or a WebSocket."""
+    hub = connection.app.state.hub
+    assert isinstance(hub, Hub)
+    return hub

@@ -1,0 +1,324 @@
+"""What happens, told to whoever watches: one subscription to Redis for a process, fanned out here.
+
+Workers know no watchers; they only say "shard ticked". Statuses are made from rows and frames for
+the agents that somebody watches. Trades and logs come from the ledger in the order of their seq;
+whatever Redis lost on the way is read from PostgreSQL.
+"""
+
+import asyncio
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from uuid import UUID
+
+import msgspec
+import numpy as np
+
+from adapters import redis_keys as keys
+from adapters.broadcasts import Broadcasts
+from adapters.db import agents, history, users
+from adapters.db.agents import Agent
+from adapters.db.connection import Database
+from adapters.db.errors import DatabaseError
+from adapters.errors import AdapterError
+from adapters.redis_client import away_as_error
+from adapters.shard_store import Head, ShardStore
+from api.live_agents import WatchedAgent
+from api.sights import Sights
+from api.status import Sight
+from api.websocket_protocol import Fact, FactOrder, Outbox, Wishes, fact_of, gap_text, read_fact
+
+log = logging.getLogger(__name__)
+
+ROWS_ONE_BY_ONE_MAX = 64
+SHARDS_AT_ONCE = 16
+PAGE = 1_000
+CHECK_EVERY_S = 15.0
+"""The record is asked so often whether a message was missed (a ledger may die before it tells)."""
+RETRY_S = 1.0
+
+
+@dataclass(eq=False)
+class Watcher:
+    """One client: what it wished for, and what it has not been sent yet."""
+
+    wishes: Wishes
+    outbox: Outbox = field(default_factory=Outbox)
+    news: asyncio.Event = field(default_factory=asyncio.Event)
+    after: int | None = None
+    """seq of the last fact that was put; None: everything live is news."""
+    replaying: bool = False
+
+    def put_status(self, agent_id: UUID, text: str) -> None:
+        """Offers the newest status of an agent."""
+        if self.wishes.include(agent_id):
+            self.outbox.put_status(agent_id, text)
+            self.news.set()
+
+    def put_lines(self, agent_id: UUID, text: str) -> None:
+        """Offers a batch of tick lines."""
+        if self.wishes.include(agent_id):
+            self.outbox.put_fact(text)
+            self.news.set()
+
+    def put_fact(self, fact: Fact) -> None:
+        """Offers a trade or log, unless it was put before."""
+        if self.after is not None and fact.seq <= self.after:
+            return
+        self.after = fact.seq
+        if self.wishes.include(fact.agent_id):
+            self.outbox.put_fact(fact.text)
+            self.news.set()
+
+    def put_gap(self, first: int, last: int) -> None:
+        """Says that messages are no longer kept."""
+        self.after = max(last, self.after or 0)
+        self.outbox.put_fact(gap_text(first, last))
+        self.news.set()
+
+
+class Topic:
+    """One user with at least one client."""
+
+    def __init__(self, user_id: UUID) -> None:
+        self.user_id = user_id
+        self.channel = keys.user_channel(str(user_id))
+        self.watchers: set[Watcher] = set()
+        self.agents: dict[UUID, WatchedAgent] = {}
+        self.order = FactOrder()
+        self.agents_known = False
+        self.record_due = True
+        self.checked_at = 0.0
+
+
+class LiveFeed:
+    """The watchers of one process. run() keeps it going; join and leave may come at any time."""
+
+    def __init__(
+        self, broadcasts: Broadcasts, shards: ShardStore, sights: Sights, database: Database
+    ) -> None:
+        self._broadcasts = broadcasts
+        self._shards = shards
+        self._sights = sights
+        self._database = database
+        self._topics: dict[UUID, Topic] = {}
+        self._channels: dict[str, Topic] = {}
+        self._by_shard: dict[int, dict[UUID, tuple[Topic, WatchedAgent]]] = {}
+        self._ticked: set[int] = set()
+        self._shard_news = asyncio.Event()
+        self._record_news = asyncio.Event()
+
+    async def run(self) -> None:
+        """Follows shards and users until it is canceled."""
+        await self._broadcasts.subscribe(keys.ticked_channel())
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._broadcasts.run(self._on_message, self._on_subscribed))
+            tasks.create_task(self._follow_shards())
+            tasks.create_task(self._follow_record())
+
+    async def join(self, user_id: UUID, watcher: Watcher) -> None:
+        """From now on the watcher gets what happens to the user's agents."""
+        topic = self._topics.get(user_id)
+        if topic is None:
+            topic = self._topics[user_id] = Topic(user_id)
+            self._channels[topic.channel] = topic
+            await self._broadcasts.subscribe(topic.channel)
+        topic.watchers.add(watcher)
+        if watcher.wishes.since is not None:
+            watcher.replaying = True
+        topic.record_due = True
+        # A status of everything to begin with; the others get one more, which does no harm.
+        for watched in topic.agents.values():
+            watched.shown = None
+            self._look_at(watched.agent.shard)
+        self._record_news.set()
+
+    async def leave(self, user_id: UUID, watcher: Watcher) -> None:
+        """The watcher has gone."""
+        topic = self._topics.get(user_id)
+        if topic is None:
+            return
+        topic.watchers.discard(watcher)
+        if topic.watchers:
+            return
+        del self._topics[user_id], self._channels[topic.channel]
+        self._set_agents(topic, [])
+        await self._broadcasts.unsubscribe(topic.channel)
+
+    def agents_changed(self, user_id: UUID) -> None:
+        """An agent of the user was made, changed or deleted."""
+        topic = self._topics.get(user_id)
+        if topic is not None:
+            topic.agents_known = False
+            topic.record_due = True
+            self._record_news.set()
+
+    def _on_message(self, channel: str, data: bytes) -> None:
+        if channel == keys.ticked_channel():
+            shard = msgspec.msgpack.decode(data)[0]
+            if shard in self._by_shard:
+                self._look_at(shard)
+            return
+        topic = self._channels.get(channel)
+        fact = read_fact(data)
+        if topic is None or fact is None:
+            return
+        self._deliver(topic, topic.order.add([fact]))
+        if fact.changes_agent or fact.agent_id not in topic.agents:
+            self.agents_changed(topic.user_id)
+        if topic.order.waits:
+            topic.record_due = True
+            self._record_news.set()
+
+    def _on_subscribed(self, channel: str) -> None:
+        # What was published before is lost: shards are looked at, the record is read.
+        if channel == keys.ticked_channel():
+            for shard in self._by_shard:
+                self._look_at(shard)
+        elif (topic := self._channels.get(channel)) is not None:
+            topic.record_due = True
+            self._record_news.set()
+
+    def _look_at(self, shard: int) -> None:
+        self._ticked.add(shard)
+        self._shard_news.set()
+
+    def _deliver(self, topic: Topic, facts: Iterable[Fact]) -> None:
+        for fact in facts:
+            for watcher in topic.watchers:
+                if not watcher.replaying:
+                    watcher.put_fact(fact)
+
+    async def _follow_shards(self) -> None:
+        while True:
+            await self._shard_news.wait()
+            self._shard_news.clear()
+            ticked, self._ticked = sorted(self._ticked), set()
+            for begin in range(0, len(ticked), SHARDS_AT_ONCE):
+                some = ticked[begin : begin + SHARDS_AT_ONCE]
+                await asyncio.gather(*(self._tell_shard(shard) for shard in some))
+
+    async def _tell_shard(self, shard: int) -> None:
+        watched = list(self._by_shard.get(shard, {}).values())
+        if not watched:
+            return
+        try:
+            async with away_as_error():
+                found = await self._read(shard, [each.agent.row for _, each in watched])
+                if found is None:
+                    return
+                head, rows = found
+                for topic, each in watched:
+                    await self._tell_agent(topic, each, head, rows.get(each.agent.row))
+        except AdapterError as error:
+            log.warning("shard %d is not streamed: %s", shard, error)
+
+    async def _read(self, shard: int, wanted: list[int]) -> tuple[Head, dict[int, np.void]] | None:
+        if len(wanted) <= ROWS_ONE_BY_ONE_MAX:
+            return await self._shards.read_some(shard, wanted)
+        state = await self._shards.read(shard)
+        if state is None:
+            return None
+        rows = state.rows
+        return state.head, {row: rows[row] for row in wanted if row < len(rows)}
+
+    async def _tell_agent(
+        self, topic: Topic, watched: WatchedAgent, head: Head, record: np.void | None
+    ) -> None:
+        sight = await self._sight_at(watched.agent, head.slot)
+        if sight is None:
+            sight = await self._sights.now(watched.agent)
+        status, lines = await watched.look(head, record, sight, self._sight_at)
+        agent_id = watched.agent.id
+        for watcher in topic.watchers:
+            if status is not None:
+                watcher.put_status(agent_id, status)
+            if lines is not None:
+                watcher.put_lines(agent_id, lines)
+
+    async def _sight_at(self, agent: Agent, slot: int) -> Sight | None:
+        frame = await self._sights.frame(slot)
+        return None if frame is None else await self._sights.at(agent, frame)
+
+    async def _follow_record(self) -> None:
+        """Reads from PostgreSQL what Redis did not bring, and which agents there are."""
+        loop = asyncio.get_running_loop()
+        while True:
+            now = loop.time()
+            for topic in list(self._topics.values()):
+                if topic.record_due or now - topic.checked_at > CHECK_EVERY_S:
+                    topic.record_due = False
+                    topic.checked_at = now
+                    try:
+                        await self._read_record(topic)
+                    except DatabaseError as error:
+                        log.warning("the record can't be read, trades wait: %s", error)
+                        topic.record_due = True
+                        await asyncio.sleep(RETRY_S)
+            self._record_news.clear()
+            if not any(topic.record_due for topic in self._topics.values()):
+                try:
+                    async with asyncio.timeout(CHECK_EVERY_S / 3):
+                        await self._record_news.wait()
+                except TimeoutError:
+                    continue
+
+    async def _read_record(self, topic: Topic) -> None:
+        if not topic.agents_known:
+            topic.agents_known = True
+            self._set_agents(topic, await agents.list_agents(self._database, topic.user_id))
+        if topic.order.last is None:
+            user = await users.get(self._database, topic.user_id)
+            self._deliver(topic, topic.order.begin(0 if user is None else user.message_seq))
+        else:
+            await self._catch_up(topic)
+        for watcher in [each for each in topic.watchers if each.replaying]:
+            await self._replay(topic, watcher)
+
+    async def _catch_up(self, topic: Topic) -> None:
+        """Everything the record has after the last fact that went out."""
+        while topic.order.last is not None:
+            page = await history.messages_since(
+                self._database, topic.user_id, topic.order.last, PAGE
+            )
+            if page.gap is not None:
+                for watcher in topic.watchers:
+                    if not watcher.replaying:
+                        watcher.put_gap(*page.gap)
+                self._deliver(topic, topic.order.skip_to(page.gap[1] + 1))
+            facts = [fact_of(message.as_json()) for message in page.messages]
+            self._deliver(topic, topic.order.add(facts))
+            if len(page.messages) < PAGE:
+                return
+
+    async def _replay(self, topic: Topic, watcher: Watcher) -> None:
+        """What came after the seq that a client named, then live without gap or double."""
+        after = watcher.after if watcher.after is not None else watcher.wishes.since or 0
+        while watcher in topic.watchers and topic.order.last is not None:
+            if after >= topic.order.last:
+                watcher.after = topic.order.last
+                watcher.replaying = False
+                return
+            page = await history.messages_since(self._database, topic.user_id, after, PAGE)
+            if page.gap is not None:
+                watcher.put_gap(*page.gap)
+                after = page.gap[1]
+            for message in page.messages:
+                watcher.put_fact(fact_of(message.as_json()))
+                after = message.seq
+            if not page.messages and page.gap is None:
+                after = max(after, page.newest)
+
+    def _set_agents(self, topic: Topic, found: list[Agent]) -> None:
+        for watched in topic.agents.values():
+            self._by_shard.get(watched.agent.shard, {}).pop(watched.agent.id, None)
+            if not self._by_shard.get(watched.agent.shard, True):
+                del self._by_shard[watched.agent.shard]
+        known = topic.agents
+        topic.agents = {}
+        for agent in found:
+            watched = known.get(agent.id) or WatchedAgent(agent)
+            watched.agent = agent
+            topic.agents[agent.id] = watched
+            self._by_shard.setdefault(agent.shard, {})[agent.id] = (topic, watched)
+            self._look_at(agent.shard)

@@ -1,0 +1,140 @@
+"""What the market says to the plans of agents, computed once for each plan and slot.
+
+The signal is the one that the pool stored for the slot, where it is still kept; the words come
+from running the strategy again on the window that the frame names.
+"""
+
+import asyncio
+import logging
+import math
+from collections import OrderedDict
+
+from adapters.db.agents import Agent
+from adapters.market_store import MarketStore, SlotSignals, WindowGone
+from adapters.redis_clock import RedisClock
+from api.status import PRICE_STALE_S, Sight
+from engine.frames import Frame
+from strategies import catalog
+
+log = logging.getLogger(__name__)
+
+SIGHTS_REMEMBERED = 20_000
+SIGNALS_REMEMBERED = 320
+NEWEST_FRAME_S = 0.1
+"""The newest frame is looked for again only so long after the last look."""
+
+NO_PRICES = Sight("none", None, None, True, None, "no prices yet")
+
+
+class Sights:
+    """Sights of one process; safe for concurrent use."""
+
+    def __init__(self, market: MarketStore, clock: RedisClock) -> None:
+        self._market = market
+        self._clock = clock
+        self._sights: OrderedDict[tuple[int, int, str], Sight] = OrderedDict()
+        self._signals: OrderedDict[int, SlotSignals] = OrderedDict()
+        self._newest: Frame | None = None
+        self._looked_at = -math.inf
+        self._looking = asyncio.Lock()
+
+    def forget(self) -> None:
+        """Drops everything: Redis has restarted, and frames may differ."""
+        self._sights.clear()
+        self._signals.clear()
+        self._newest = None
+
+    async def newest_frame(self) -> Frame | None:
+        """The newest frame there is; never makes one."""
+        async with self._looking:
+            now = self._clock.now()
+            frame = self._newest
+            if frame is not None and frame.slot == int(now):
+                return frame
+            if now - self._looked_at >= NEWEST_FRAME_S:
+                self._newest = await self._market.newest()
+                self._looked_at = now
+            return self._newest
+
+    async def frame(self, slot: int) -> Frame | None:
+        """The frame of a slot that has ticked, None where it is gone."""
+        return (await self._market.frame(slot)).frame
+
+    async def now(self, agent: Agent) -> Sight:
+        """What the newest frame says to an agent; stale by the clock, not by the frame."""
+        frame = await self.newest_frame()
+        if frame is None:
+            return NO_PRICES
+        return await self.at(agent, frame, self._clock.slot())
+
+    async def at(self, agent: Agent, frame: Frame, now_slot: int | None = None) -> Sight:
+        """What a frame says to an agent, its price being stale as of now_slot (default: then)."""
+        key = (agent.plan_id, frame.slot, frame.source)
+        sight = self._sights.get(key)
+        if sight is None:
+            sight = await self._look(agent, frame)
+            self._sights[key] = sight
+            while len(self._sights) > SIGHTS_REMEMBERED:
+                self._sights.popitem(last=False)
+        if now_slot is not None and now_slot != frame.slot:
+            return _aged(sight, now_slot)
+        return sight
+
+    async def _look(self, agent: Agent, frame: Frame) -> Sight:
+        place = frame.find(agent.symbol)
+        price = published = None
+        if place >= 0 and math.isfinite(frame.price[place]):
+            price = float(frame.price[place])
+            published = float(frame.publish_time[place])
+        signal, detail = await self._signal(agent, frame)
+        stale = price is None or not _fresh(published, frame.slot)
+        return Sight(frame.source, price, published, stale, signal, detail)
+
+    async def _signal(self, agent: Agent, frame: Frame) -> tuple[float | None, str]:
+        try:
+            window = await self._market.window(agent.symbol, agent.timeframe, frame)
+        except KeyError:
+            return None, f"no prices for {agent.symbol}"
+        except WindowGone:
+            return None, "the candles of this slot are no longer kept"
+        candles = catalog.Candles(*window.candles)
+        try:
+            said = catalog.evaluate(agent.strategy_name, candles, agent.strategy_params)
+        except catalog.StrategyError as error:
+            return None, str(error)
+        except (ArithmeticError, ValueError, TypeError, LookupError, AttributeError) as error:
+            # The pool puts such an agent into `error`; its status must still be readable.
+            log.warning("strategy %s failed: %s", agent.strategy_name, error)
+            return None, f"the strategy failed: {type(error).__name__}"
+        if not said.can_run:
+            return None, said.detail
+        stored = await self._stored_signal(agent.plan_id, frame.slot)
+        return (said.value if stored is None else stored), said.detail
+
+    async def _stored_signal(self, plan_id: int, slot: int) -> float | None:
+        for fetch_again in (False, True):
+            signals = await self._slot_signals(slot, fetch_again)
+            if plan_id < len(signals.known) and signals.known[plan_id]:
+                value = float(signals.values[plan_id])
+                return value if math.isfinite(value) else None
+        return None
+
+    async def _slot_signals(self, slot: int, fetch_again: bool) -> SlotSignals:
+        signals = None if fetch_again else self._signals.get(slot)
+        if signals is None:
+            signals = await self._market.get_signals(slot)
+            self._signals[slot] = signals
+            while len(self._signals) > SIGNALS_REMEMBERED:
+                self._signals.popitem(last=False)
+        return signals
+
+
+def _fresh(published: float | None, slot: int) -> bool:
+    return published is not None and published >= slot - PRICE_STALE_S
+
+
+def _aged(sight: Sight, now_slot: int) -> Sight:
+    stale = sight.price is None or not _fresh(sight.price_time, now_slot)
+    if stale == sight.stale:
+        return sight
+    return Sight(sight.source, sight.price, sight.price_time, stale, sight.signal, sight.detail)

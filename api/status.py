@@ -1,0 +1,231 @@
+"""What an agent does right now, put together from its row, its shard's head and a frame. Pure.
+
+Nothing of it is stored: price, profit, signal and tick counts follow from the position, the
+slot and the frame.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+from uuid import UUID
+
+import msgspec
+import numpy as np
+
+from adapters.db.agents import Agent
+from api.times import iso_seconds
+from engine.position import liquidation_price, margin_usd, notional_usd, unrealized
+from engine.rows import Action, Reason, RowFlag, RowStatus
+from engine.schedule import SkippedRange, counts
+
+PRICE_STALE_S = 10
+"""A price older than this by its publish time opens nothing and holds exits."""
+
+STATUS_WORDS: Mapping[int, str] = {
+    RowStatus.RUNNING: "running",
+    RowStatus.STOPPED: "stopped",
+    RowStatus.ERROR: "error",
+}
+STATUS_DETAILS: Mapping[int, str] = {
+    Reason.BY_USER: "stopped by its owner",
+    Reason.DELETED: "being deleted",
+    Reason.SESSION_LOSS: "the session's loss reached max_session_loss_usd",
+    Reason.DRAWDOWN: "the drawdown reached max_drawdown_pct",
+    Reason.PLAN_FAILED: "the strategy failed",
+}
+SIDE_WORDS: Mapping[int, str] = {1: "long", -1: "short"}
+
+
+class ShardHead(Protocol):
+    """What of a shard's head the counts of ticks follow from."""
+
+    @property
+    def slot(self) -> int: ...
+    @property
+    def skipped(self) -> tuple[SkippedRange, ...]: ...
+    @property
+    def folded_slot(self) -> int: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """What the market says to one plan. Prices in USD, None where there is none; times Unix s.
+
+    signal is None where the strategy cannot say anything; detail says why, or what it saw.
+    """
+
+    source: str
+    price: float | None
+    price_time: float | None
+    stale: bool
+    signal: float | None
+    detail: str
+
+
+class Position(msgspec.Struct, frozen=True):
+    """An open position as callers see it."""
+
+    side: str
+    quantity: float
+    entry_price: float
+    notional_usd: float
+    margin_usd: float
+    leverage: int
+    take_profit_price: float | None
+    stop_loss_price: float | None
+    liquidation_price: float | None
+    opened_at: str
+    unrealized_pnl_usd: float | None
+
+
+class AgentStatus(msgspec.Struct, frozen=True):
+    """The answer of GET /api/agents/{id}/status and the data of an agent_status message."""
+
+    agent_id: UUID
+    status: str
+    symbol: str
+    price: float | None
+    price_time: str | None
+    price_source: str
+    stale: bool
+    position: Position | None
+    realized_pnl_usd: float
+    fees_usd: float
+    strategy_name: str
+    signal: float | None
+    signal_detail: str
+    last_action: str | None
+    last_reason: str | None
+    ticks: int
+    missed_ticks: int
+    last_tick_at: str | None
+    next_tick_at: str | None
+
+
+def row_of(agent: Agent, row: np.void | None) -> np.void | None:
+    """The row if it is this agent's; None where the pool has not met the agent yet."""
+    if row is None or row["agent_id"].tobytes() != agent.id.bytes:
+        return None
+    return None if row["status"] == RowStatus.FREE else row
+
+
+def status_word(agent: Agent, row: np.void | None) -> tuple[str, str | None]:
+    """(status, status_detail): `creating` until the row has the epoch of what is wanted.
+
+    A stop that was acknowledged is said at once: no later slot enters anything.
+    """
+    row = row_of(agent, row)
+    if row is None:
+        return "creating", "waiting for its first slot"
+    if int(row["epoch"]) < agent.epoch:
+        if agent.wanted == "running":
+            return "creating", "waiting for its next slot"
+        return "stopped", STATUS_DETAILS[Reason.BY_USER]
+    word = STATUS_WORDS[int(row["status"])]
+    if word == "running":
+        return word, None
+    reason = int(row["status_reason"])
+    detail = STATUS_DETAILS.get(reason)
+    if reason == Reason.PLAN_FAILED and agent.status == "error" and agent.status_detail:
+        detail = agent.status_detail
+    if detail is not None and row["flags"] & RowFlag.CLOSING:
+        detail += "; its position closes at the next price"
+    return word, detail
+
+
+def agent_status(
+    agent: Agent, row: np.void | None, head: ShardHead | None, sight: Sight
+) -> AgentStatus:
+    """The status of one agent; row and head are None where the pool has not met it yet."""
+    word, _ = status_word(agent, row)
+    row = row_of(agent, row)
+    ticks, missed = (0, 0)
+    last_tick = next_tick = None
+    if row is not None and head is not None:
+        ticks, missed = counts(row, head.slot, head.skipped, head.folded_slot)
+        last_tick, next_tick = tick_slots(row, head)
+    action, reason = last_action(row, last_tick, sight) if row is not None else (None, None)
+    return AgentStatus(
+        agent_id=agent.id,
+        status=word,
+        symbol=agent.symbol,
+        price=sight.price,
+        price_time=None if sight.price_time is None else iso_seconds(sight.price_time),
+        price_source=sight.source,
+        stale=sight.stale,
+        position=None if row is None else position_of(row, sight.price),
+        realized_pnl_usd=0.0 if row is None else float(row["realized_pnl_usd"]),
+        fees_usd=0.0 if row is None else float(row["fees_usd"]),
+        strategy_name=agent.strategy_name,
+        signal=sight.signal,
+        signal_detail=sight.detail,
+        last_action=action,
+        last_reason=reason,
+        ticks=ticks,
+        missed_ticks=missed,
+        last_tick_at=None if last_tick is None else iso_seconds(last_tick),
+        next_tick_at=None if next_tick is None else iso_seconds(next_tick),
+    )
+
+
+def position_of(row: np.void, price: float | None) -> Position | None:
+    """The open position of a row, None when it is flat; notional is that of the entry."""
+    side = int(row["side"])
+    if side == 0:
+        return None
+    entry, quantity = float(row["entry_price"]), float(row["quantity"])
+    leverage = int(row["leverage"])
+    profit = None if price is None else float(unrealized(side, entry, quantity, price))
+    return Position(
+        side=SIDE_WORDS[side],
+        quantity=quantity,
+        entry_price=entry,
+        notional_usd=float(notional_usd(quantity, entry)),
+        margin_usd=float(margin_usd(entry, quantity, leverage)),
+        leverage=leverage,
+        take_profit_price=_price_or_none(float(row["take_profit_price"])),
+        stop_loss_price=_price_or_none(float(row["stop_loss_price"])),
+        liquidation_price=_price_or_none(float(liquidation_price(entry, side, leverage))),
+        opened_at=iso_seconds(int(row["opened_slot"])),
+        unrealized_pnl_usd=profit,
+    )
+
+
+def tick_slots(row: np.void, head: ShardHead) -> tuple[int | None, int | None]:
+    """(last slot that the agent ticked in, next one that it is due in) of its present schedule."""
+    if row["status"] != RowStatus.RUNNING:
+        return None, None
+    start, interval = int(row["start_slot"]), max(int(row["interval"]), 1)
+    next_slot = start + max(-((start - head.slot - 1) // interval), 0) * interval
+    last = next_slot - interval
+    for skipped in reversed(head.skipped):
+        if skipped.first <= last <= skipped.last:
+            last -= -((skipped.first - 1 - last) // interval) * interval
+    return (last if last >= start else None), next_slot
+
+
+def last_action(row: np.void, last_tick: int | None, sight: Sight) -> tuple[str | None, str | None]:
+    """(what the agent did last, why): HOLD when ticks came after its last trade."""
+    stored = int(row["last_action"])
+    if last_tick is not None and (stored == Action.NONE or int(row["action_slot"]) < last_tick):
+        return "HOLD", _why_held(row, sight)
+    if stored == Action.NONE:
+        return None, None
+    return Action(stored).name, Reason(int(row["last_reason"])).name.lower()
+
+
+def _why_held(row: np.void, sight: Sight) -> str:
+    if sight.stale:
+        return "the price is stale"
+    if sight.signal is None:
+        return "no signal"
+    if row["side"]:
+        return "the position stays open"
+    if abs(sight.signal) < float(row["threshold"]):
+        return "the signal is below the threshold"
+    return "waiting for the next tick"
+
+
+def _price_or_none(price: float) -> float | None:
+    return price if price > 0 and math.isfinite(price) else None

@@ -1,0 +1,207 @@
+"""What goes over the WebSocket, and what one client has not been sent yet. Pure: no I/O.
+
+Trades and logs carry `seq`, which counts a user's messages without gaps; they are put in order
+here and never dropped. An agent's status is worth nothing once there is a newer one.
+"""
+
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+import msgspec
+
+from api.status import AgentStatus
+from api.tick_lines import LogEntry
+
+CLOSE_BAD_REQUEST = 4400
+CLOSE_BAD_TOKEN = 4401
+CLOSE_TOO_FAR_BEHIND = 4408
+
+OUTBOX_FACTS_MAX = 5_000
+OUTBOX_BYTES_MAX = 4_000_000
+"""What one client may be behind, in trades and logs, before it is closed."""
+HELD_FACTS_MAX = 5_000
+"""Facts of one user that wait for earlier ones; beyond it they are read from the record."""
+TICK_LINES_BATCH = 10
+CONFIGURATION_LEVELS = frozenset({"init", "start", "stop", "error"})
+"""Log levels after which an agent's record may differ from what a hub remembers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """A trade or stored log line as it is sent."""
+
+    seq: int
+    agent_id: UUID
+    text: str
+    changes_agent: bool
+
+
+class _Line(msgspec.Struct):
+    level: str
+
+
+class _Data(msgspec.Struct):
+    entries: tuple[_Line, ...] = ()
+
+
+class _Envelope(msgspec.Struct):
+    type: str
+    agent_id: UUID
+    seq: int
+    data: _Data
+
+
+_envelopes = msgspec.json.Decoder(_Envelope)
+
+
+def read_fact(message: bytes) -> Fact | None:
+    """A message as the ledger published it, None for what is none."""
+    try:
+        envelope = _envelopes.decode(message)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+    levels = {line.level for line in envelope.data.entries}
+    changes = bool(levels & CONFIGURATION_LEVELS)
+    return Fact(envelope.seq, envelope.agent_id, message.decode(), changes)
+
+
+def fact_of(message: Mapping[str, object]) -> Fact:
+    """A message of the record in the same form as the published one."""
+    fact = read_fact(msgspec.json.encode(message))
+    assert fact is not None, "the record holds a message that is none"
+    return fact
+
+
+def status_text(status: AgentStatus, ts: str) -> str:
+    """An agent_status message."""
+    return _text("agent_status", status.agent_id, ts, status)
+
+
+def tick_lines_text(agent_id: UUID, lines: Sequence[LogEntry]) -> str:
+    """A log message of tick lines, which have no seq; its time is that of the newest."""
+    return _text("log", agent_id, lines[-1].ts, {"entries": lines})
+
+
+def gap_text(first: int, last: int) -> str:
+    """Says that the messages first..last are no longer kept."""
+    return msgspec.json.encode({"type": "gap", "from": first, "to": last}).decode()
+
+
+def _text(kind: str, agent_id: UUID, ts: str, data: object) -> str:
+    message = {"type": kind, "agent_id": agent_id, "seq": None, "ts": ts, "data": data}
+    return msgspec.json.encode(message).decode()
+
+
+class FactOrder:
+    """The facts of one user in the order of seq, each once, whatever order they come in.
+
+    `last` is the seq of the last fact that was let through; None until the record was asked.
+    """
+
+    def __init__(self) -> None:
+        self.last: int | None = None
+        self._held: dict[int, Fact] = {}
+
+    @property
+    def waits(self) -> bool:
+        """Whether facts are held for earlier ones, which must be read from the record."""
+        return bool(self._held)
+
+    def begin(self, last: int) -> list[Fact]:
+        """Lets through what comes after `last`."""
+        assert self.last is None
+        self.last = last
+        return self._release()
+
+    def add(self, facts: Iterable[Fact]) -> list[Fact]:
+        """Takes facts as they come; answers those that may go out now, in order."""
+        for fact in facts:
+            if self.last is None or fact.seq > self.last:
+                self._held[fact.seq] = fact
+        if len(self._held) > HELD_FACTS_MAX:
+            newest = max(self._held)
+            self._held = {newest: self._held[newest]}
+        return self._release()
+
+    def skip_to(self, seq: int) -> list[Fact]:
+        """The record no longer has what comes before `seq`: goes on from there."""
+        if self.last is not None and seq > self.last + 1:
+            self.last = seq - 1
+        return self._release()
+
+    def _release(self) -> list[Fact]:
+        if self.last is None:
+            return []
+        out: list[Fact] = []
+        while (fact := self._held.pop(self.last + 1, None)) is not None:
+            out.append(fact)
+            self.last += 1
+        if self._held and min(self._held) <= self.last:
+            self._held = {seq: fact for seq, fact in self._held.items() if seq > self.last}
+        return out
+
+
+class Outbox:
+    """What one client is still to be sent: every fact, and the newest status of each agent."""
+
+    def __init__(self) -> None:
+        self._facts: deque[str] = deque()
+        self._statuses: dict[UUID, str] = {}
+        self._bytes = 0
+        self.too_far_behind = False
+
+    def __len__(self) -> int:
+        return len(self._facts) + len(self._statuses)
+
+    def put_fact(self, text: str) -> None:
+        """A message that must arrive; too many of them and the client is given up."""
+        self._facts.append(text)
+        self._bytes += len(text)
+        if len(self._facts) > OUTBOX_FACTS_MAX or self._bytes > OUTBOX_BYTES_MAX:
+            self.too_far_behind = True
+            self._facts.clear()
+            self._statuses.clear()
+
+    def put_status(self, agent_id: UUID, text: str) -> None:
+        """Takes the place of an older status of the same agent that was not sent yet."""
+        if not self.too_far_behind:
+            self._statuses[agent_id] = text
+
+    def take(self) -> str | None:
+        """The next message: facts first, then statuses in the order of their agents."""
+        if self._facts:
+            text = self._facts.popleft()
+            self._bytes -= len(text)
+            return text
+        if self._statuses:
+            return self._statuses.pop(next(iter(self._statuses)))
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What a client asked for: some agents only (None: all), and messages after a seq."""
+
+    agents: frozenset[UUID] | None = None
+    since: int | None = None
+
+    def include(self, agent_id: UUID) -> bool:
+        """Whether messages of an agent are wanted."""
+        return self.agents is None or agent_id in self.agents
+
+
+def read_wishes(query: Mapping[str, str]) -> Wishes | str:
+    """The wishes of a query string, or what is wrong with it."""
+    since: int | None = None
+    if (text := query.get("since")) is not None:
+        if not text.isascii() or not text.isdecimal() or len(text) > 18:
+            return "since must be a whole number"
+        since = int(text)
+    if (ids := query.get("agents")) is None:
+        return Wishes(None, since)
+    try:
+        return Wishes(frozenset(UUID(each) for each in ids.split(",") if each), since)
+    except ValueError:
+        return "agents must be ids with commas between them"
