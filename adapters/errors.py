@@ -5,7 +5,9 @@ AdapterError
 ├── ShardError
 │   ├── ShardFull    an inbox or an event stream is at its bound
 │   └── ShardClosed  a shard has no head (it waits for recovery)
-└── ClockSkew        the clock of this machine is far from the clock of Redis
+├── DatabaseError    see adapters/db/errors.py
+├── PriceSourceError  there is no such source, or its files cannot be played (adapters/prices.py)
+└── WindowGone       the candles of a frame are not kept any more (adapters/market_bars.py)
 """
 
 
@@ -31,7 +33,3 @@ class ShardFull(ShardError):
 
 class ShardClosed(ShardError):
     """The shard has no head: it is new, or Redis was lost and it is not recovered yet."""
-
-
-class ClockSkew(AdapterError):
-    """The clock of this machine differs too much from the clock of Redis."""

@@ -71,14 +71,10 @@ class WindowStore:
         for name, columns in (await self._fetch(held, lacking, frame)).items():
             forming = frame.forming[places[name]]
             windows[name] = columns.window(*name, lacking[name], forming)
-            if name not in held or held[name].newest <= columns.newest:
-                held[name] = columns
-        while len(held) > WINDOWS_REMEMBERED:
-            del held[next(iter(held))]
         return windows
 
     async def _fetch(
-        self, held: Mapping[WindowName, BarColumns], lacking: Mapping[WindowName, int], frame: Frame
+        self, held: dict[WindowName, BarColumns], lacking: Mapping[WindowName, int], frame: Frame
     ) -> dict[WindowName, BarColumns]:
         """Closed bars up to the given numbers: only what is new where bars are held."""
         starts = {
@@ -90,6 +86,9 @@ class WindowStore:
         for name, number in lacking.items():
             if name not in held:
                 columns[name] = await self._whole(name, number, frame, *lists[name])
+                _hold(
+                    held, name, columns[name]
+                )  # at once: a tick that runs out of time goes on here
         for name, number in lacking.items():
             if name in columns:
                 continue
@@ -100,6 +99,7 @@ class WindowStore:
         rest = dict.fromkeys((name for name in lacking if name not in columns), 0)
         for name, (numbers, bars) in (await self._read(rest)).items():
             columns[name] = await self._whole(name, lacking[name], frame, numbers, bars)
+            _hold(held, name, columns[name])
         return columns
 
     async def _read(
@@ -146,6 +146,13 @@ class WindowStore:
             return numbers, bars
         laid = np.arange(base - len(history) + 1, base + 1)
         return read_records(await self._scripts.lay(*name, laid, history))
+
+
+def _hold(held: dict[WindowName, BarColumns], name: WindowName, columns: BarColumns) -> None:
+    if name not in held or held[name].newest <= columns.newest:
+        held[name] = columns
+    while len(held) > WINDOWS_REMEMBERED:
+        del held[next(iter(held))]
 
 
 def _place(name: WindowName, frame: Frame) -> tuple[int, int]:

@@ -60,6 +60,8 @@ _VOLUME_PERIODS: Final[Ints] = 9 ** np.arange(6, dtype=np.int64)
 _VOLUME_AMPLITUDES: Final[Floats] = 0.075 * _VOLUME_PERIODS.astype(np.float64)
 """Each changes by at most 0.15 a second, all together by 0.9: volume never stands still."""
 _SAMPLES_MAX: Final = 60
+_HISTORY_SAMPLES: Final = 30
+"""Moments looked at in a bar of history above one minute."""
 _UNIT: Final = 2.0**-52
 
 Keys = NDArray[np.uint64]
@@ -145,11 +147,11 @@ class SimulatedPrices:
     def history(
         self, symbol: str, timeframe: str, before_time: float, bars: int = WINDOW_BARS
     ) -> Floats:
-        """Bars of the same function; high and low from at most 60 moments of a bar."""
+        """Bars of the same function; high and low from some moments of each bar."""
         if symbol not in SYMBOLS:
             raise KeyError(symbol)
         s, seconds = SYMBOLS.index(symbol), TIMEFRAMES[timeframe]
-        samples = min(seconds, _SAMPLES_MAX)
+        samples = seconds if seconds <= _SAMPLES_MAX else _HISTORY_SAMPLES
         end = int(before_time // seconds) * seconds
         slots = np.arange(end - bars * seconds, end + 1, seconds // samples)
         path = self._rounded(_dense_noise(slots, self._price_keys[s], _PERIODS, _AMPLITUDES), s)

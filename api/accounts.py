@@ -1,8 +1,8 @@
 """Accounts: register, log in, and who am I."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Annotated, ClassVar
-from collections.abc import Mapping
 from uuid import UUID, uuid4
 
 from msgspec import Meta

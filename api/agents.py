@@ -1,6 +1,6 @@
 """Agents: create, list, get, start, stop, delete, status."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Literal
 from uuid import UUID
 
@@ -16,7 +16,7 @@ from adapters.db.errors import BadCursor
 from adapters.db.records import iso
 from adapters.redis_client import away_as_error
 from api import commands
-from api.agent_bodies import read_configuration
+from api.agent_bodies import RiskParams, read_configuration
 from api.answers import answer, no_content
 from api.auth import agent_id_of, caller_of
 from api.bodies import Body, Nothing, read_body, read_json, read_query
@@ -27,6 +27,7 @@ from api.status import AgentStatus, ShardHead, agent_status, status_word
 ROWS_ONE_BY_ONE_MAX = 64
 """Above so many agents of one shard its whole table is read: 4,096 rows are one GET of 0.7 MB."""
 PAGE_MAX = 1_000
+RISK_FIELDS = tuple(field.name for field in msgspec.structs.fields(RiskParams))
 
 
 class AgentAnswer(msgspec.Struct, frozen=True):
@@ -161,12 +162,17 @@ def agent_answer(agent: Agent, row: np.void | None) -> AgentAnswer:
         strategy_params=agent.strategy_params,
         interval_seconds=agent.interval_seconds,
         live_mode=agent.live_mode,
-        risk_params=agent.risk_params,
+        risk_params=_in_order(agent.risk_params),
         status=word,
         status_detail=detail,
         created_at=iso(agent.created_at),
         updated_at=iso(agent.updated_at),
     )
+
+
+def _in_order(risk: Mapping[str, object]) -> dict[str, object]:
+    """The contract's order; JSONB has one of its own."""
+    return {name: risk[name] for name in RISK_FIELDS if name in risk}
 
 
 async def _with_rows(hub: Hub, found: Sequence[Agent]) -> list[tuple[Agent, np.void | None]]:

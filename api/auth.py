@@ -13,7 +13,7 @@ from adapters.tokens import AccessTokens, TokenRefused
 from api.errors import Problem, not_found
 from api.hub import hub_of
 
-INTERNAL_SECRET_HEADER = "x-internal-secret"
+INTERNAL_HEADER = "x-internal-secret"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ def caller_of_token(tokens: AccessTokens, token: str) -> Caller:
 
 def check_internal_secret(request: Request) -> None:
     """403 unless the request carries the secret of the internal network."""
-    given = request.headers.get(INTERNAL_SECRET_HEADER, "").encode()
+    given = request.headers.get(INTERNAL_HEADER, "").encode()
     wanted = hub_of(request).settings.internal_secret.encode()
     if not hmac.compare_digest(given, wanted):
         raise Problem(403, "the internal secret is missing or wrong")

@@ -21,6 +21,7 @@ FIELD_NAME_CHARACTERS_MAX = 64
 
 UNKNOWN = "unknown field"
 MISSING = "required"
+TWICE = "given more than once"
 NOT_BUILT = "not available yet"
 
 Check = Callable[[Any], str | None]
@@ -63,10 +64,16 @@ async def read_json(request: Request, *, may_be_empty: bool = False) -> object:
 
 def read_query(request: Request, query: type[B]) -> B:
     """The checked query parameters, or Problem 422. Unknown ones are refused, too."""
-    errors: list[FieldError] = []
-    found = _walk(dict(request.query_params), query, "", errors, strict=False)
-    if found is None:
-        raise bad_input(errors)
+    pairs = request.query_params.multi_items()
+    given = dict(pairs)
+    errors = [
+        FieldError(name[:FIELD_NAME_CHARACTERS_MAX], TWICE)
+        for name in given
+        if sum(other == name for other, _ in pairs) > 1
+    ]
+    found = _walk(given, query, "", errors, strict=False)
+    if found is None or errors:
+        raise bad_input(errors[:FIELD_ERRORS_MAX])
     return found
 
 
@@ -155,7 +162,9 @@ def _convert(value: object, wanted: Any, *, strict: bool) -> tuple[object, str |
     try:
         return msgspec.convert(value, wanted, strict=strict), None
     except msgspec.ValidationError as error:
-        return None, _in_plain_words(str(error), wanted)
+        words = _in_plain_words(str(error), wanted)
+        # In a query everything is a string, and nothing is null.
+        return None, words if strict else words.replace(" or null", "").partition(", got ")[0]
 
 
 def _is_integer_type(wanted: Any) -> bool:
@@ -184,7 +193,7 @@ def _in_plain_words(message: str, wanted: Any) -> str:
     kinds = r"Expected `([^`]*)`"
     if bound := re.fullmatch(kinds + r" of length (<=|>=) (\d+)", message):
         words = "at most" if bound[2] == "<=" else "at least"
-        return f"expected {words} {bound[3]} characters"
+        return f"expected {words} {bound[3]} character{'' if bound[3] == '1' else 's'}"
     if bound := re.fullmatch(kinds + r" (<=|>=|<|>) (\S+)", message):
         return f"expected {_type_words(bound[1])} {bound[2]} {float(bound[3]):.15g}"
     if re.match(kinds + " matching regex", message):

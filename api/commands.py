@@ -12,7 +12,8 @@ import msgspec
 import numpy as np
 
 from adapters import queue as jobs
-from adapters.db import agents, plans
+from adapters.db import agent_edits, agents, plans
+from adapters.db.agent_edits import Edit
 from adapters.db.agents import Agent, NewAgent
 from adapters.db.errors import NoSuchUser
 from adapters.errors import RedisAway, ShardFull
@@ -23,7 +24,7 @@ from adapters.shard_store import Pushed
 from adapters.wanted import payload_of
 from api.agent_bodies import AgentConfiguration
 from api.auth import unauthorized
-from api.errors import away, not_found
+from api.errors import Problem, away, not_found
 from api.hub import Hub
 from api.status import row_of
 from engine.rows import RowStatus
@@ -56,6 +57,36 @@ async def create_agent(hub: Hub, user_id: UUID, wanted: AgentConfiguration) -> A
         raise unauthorized("the account is gone") from error
     await send_command(hub, agent)
     return agent
+
+
+async def edit_agent(
+    hub: Hub, agent: Agent, wanted: AgentConfiguration, state: agents.Wanted
+) -> Agent:
+    """Changes what the agent is to do, and whether it runs; the next tick uses it.
+
+    Raises:
+        Problem: 409 for another symbol or leverage while a position is open.
+    """
+    row = await read_row(hub, agent)
+    if row is not None and row["side"]:
+        same_leverage = wanted.risk_params.leverage == int(row["leverage"])
+        if wanted.symbol != agent.symbol or not same_leverage:
+            raise Problem(409, "symbol and leverage can't change while a position is open")
+    edit = Edit(
+        name=wanted.name,
+        symbol=wanted.symbol,
+        timeframe=wanted.timeframe,
+        strategy_name=wanted.strategy_name,
+        strategy_params=wanted.strategy_params,
+        interval_seconds=wanted.interval_seconds,
+        risk_params=msgspec.to_builtins(wanted.risk_params),
+        plan_id=await _plan(hub, wanted),
+    )
+    edited = await agent_edits.edit_agent(hub.database, agent.user_id, agent.id, edit, state)
+    if edited is None:
+        raise not_found("agent")
+    await send_command(hub, edited)
+    return edited
 
 
 async def start_agent(hub: Hub, agent: Agent) -> Agent:

@@ -136,3 +136,9 @@ async def on_mistake(request: Request, error: Exception) -> Response:
     """Exception handler for our own mistakes: says nothing about them to the caller."""
     log.error("%s %s failed", request.method, request.url.path, exc_info=error)
     return problem_answer(request.url.path, Problem(500, "the hub made a mistake; it was logged"))
+
+
+async def on_passwords_busy(request: Request, error: Exception) -> Response:
+    """Exception handler for more logins at once than can be served."""
+    busy = Problem(503, f"{error}, try again", headers={"Retry-After": str(RETRY_AFTER_S)})
+    return problem_answer(request.url.path, busy)

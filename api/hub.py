@@ -9,10 +9,10 @@ from adapters.db.connection import Database
 from adapters.passwords import PasswordHasher
 from adapters.queue import JobQueue
 from adapters.redis_client import Redis
-from adapters.redis_clock import RedisClock
 from adapters.settings import Settings
 from adapters.shard_store import ShardStore
 from adapters.tokens import AccessTokens
+from api.clock import HubClock
 from api.live import LiveFeed
 from api.sights import Sights
 
@@ -28,7 +28,7 @@ class Hub:
     state_redis: Redis
     shards: ShardStore
     queue: JobQueue
-    clock: RedisClock
+    clock: HubClock
     symbols: tuple[str, ...]
     sights: Sights
     live: LiveFeed

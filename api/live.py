@@ -33,9 +33,12 @@ log = logging.getLogger(__name__)
 ROWS_ONE_BY_ONE_MAX = 64
 SHARDS_AT_ONCE = 16
 PAGE = 1_000
+REPLAY_PAGE = 500
 CHECK_EVERY_S = 15.0
 """The record is asked so often whether a message was missed (a ledger may die before it tells)."""
 RETRY_S = 1.0
+COALESCE_S = 0.1
+"""Before the record is read: many changes at once cost one reading."""
 
 
 @dataclass(eq=False)
@@ -125,13 +128,13 @@ class LiveFeed:
             await self._broadcasts.subscribe(topic.channel)
         topic.watchers.add(watcher)
         if watcher.wishes.since is not None:
-            watcher.replaying = True
-        topic.record_due = True
+            watcher.after, watcher.replaying = watcher.wishes.since, True
         # A status of everything to begin with; the others get one more, which does no harm.
         for watched in topic.agents.values():
             watched.shown = None
             self._look_at(watched.agent.shard)
-        self._record_news.set()
+        if topic.record_due:
+            self._record_news.set()
 
     async def leave(self, user_id: UUID, watcher: Watcher) -> None:
         """The watcher has gone."""
@@ -144,6 +147,28 @@ class LiveFeed:
         del self._topics[user_id], self._channels[topic.channel]
         self._set_agents(topic, [])
         await self._broadcasts.unsubscribe(topic.channel)
+
+    async def replay(self, user_id: UUID, watcher: Watcher) -> bool:
+        """Puts one page of what came after the client's seq; at its end the client is live.
+
+        Called whenever the client has been sent everything, so that its own pace is kept. False
+        when there is nothing to do yet: its news rings when there is. Raises DatabaseError.
+        """
+        topic = self._topics[user_id]
+        if topic.order.last is None:
+            return False
+        before = after = watcher.after or 0
+        if after < topic.order.last:
+            page = await history.messages_since(self._database, user_id, after, REPLAY_PAGE)
+            if page.gap is not None:
+                watcher.put_gap(*page.gap)
+            for message in page.messages:
+                watcher.put_fact(fact_of(message.as_json()))
+            after = max(watcher.after or 0, 0 if page.messages else page.newest)
+        # Nothing is awaited between this comparison and going live: no fact falls in between.
+        if after >= topic.order.last:
+            watcher.after, watcher.replaying = topic.order.last, False
+        return after > before or not watcher.replaying
 
     def agents_changed(self, user_id: UUID) -> None:
         """An agent of the user was made, changed or deleted."""
@@ -212,6 +237,9 @@ class LiveFeed:
                     await self._tell_agent(topic, each, head, rows.get(each.agent.row))
         except AdapterError as error:
             log.warning("shard %d is not streamed: %s", shard, error)
+        except Exception as error:
+            # One bad agent must not end the stream of all others; the next tick tries again.
+            log.exception("shard %d could not be streamed: %s", shard, error)
 
     async def _read(self, shard: int, wanted: list[int]) -> tuple[Head, dict[int, np.void]] | None:
         if len(wanted) <= ROWS_ONE_BY_ONE_MAX:
@@ -244,36 +272,42 @@ class LiveFeed:
         """Reads from PostgreSQL what Redis did not bring, and which agents there are."""
         loop = asyncio.get_running_loop()
         while True:
-            now = loop.time()
-            for topic in list(self._topics.values()):
-                if topic.record_due or now - topic.checked_at > CHECK_EVERY_S:
-                    topic.record_due = False
-                    topic.checked_at = now
-                    try:
-                        await self._read_record(topic)
-                    except DatabaseError as error:
-                        log.warning("the record can't be read, trades wait: %s", error)
-                        topic.record_due = True
-                        await asyncio.sleep(RETRY_S)
+            await asyncio.sleep(COALESCE_S)
             self._record_news.clear()
-            if not any(topic.record_due for topic in self._topics.values()):
-                try:
-                    async with asyncio.timeout(CHECK_EVERY_S / 3):
-                        await self._record_news.wait()
-                except TimeoutError:
-                    continue
+            try:
+                for topic in list(self._topics.values()):
+                    if topic.record_due or loop.time() - topic.checked_at > CHECK_EVERY_S:
+                        topic.checked_at = loop.time()
+                        await self._read_record(topic)
+            except DatabaseError as error:
+                log.warning("the record can't be read, trades wait for it: %s", error)
+                await asyncio.sleep(RETRY_S)
+                continue
+            try:
+                async with asyncio.timeout(CHECK_EVERY_S / 3):
+                    await self._record_news.wait()
+            except TimeoutError:
+                continue
 
     async def _read_record(self, topic: Topic) -> None:
-        if not topic.agents_known:
-            topic.agents_known = True
-            self._set_agents(topic, await agents.list_agents(self._database, topic.user_id))
-        if topic.order.last is None:
-            user = await users.get(self._database, topic.user_id)
-            self._deliver(topic, topic.order.begin(0 if user is None else user.message_seq))
-        else:
-            await self._catch_up(topic)
-        for watcher in [each for each in topic.watchers if each.replaying]:
-            await self._replay(topic, watcher)
+        # Down before the questions: what comes up meanwhile asks again.
+        topic.record_due = False
+        try:
+            if not topic.agents_known:
+                topic.agents_known = True
+                found = await agents.list_agents(self._database, topic.user_id)
+                if self._topics.get(topic.user_id) is topic:
+                    self._set_agents(topic, found)
+            if topic.order.last is None:
+                user = await users.get(self._database, topic.user_id)
+                self._deliver(topic, topic.order.begin(0 if user is None else user.message_seq))
+                for watcher in topic.watchers:
+                    watcher.news.set()
+            else:
+                await self._catch_up(topic)
+        except DatabaseError:
+            topic.record_due, topic.agents_known = True, False
+            raise
 
     async def _catch_up(self, topic: Topic) -> None:
         """Everything the record has after the last fact that went out."""
@@ -290,24 +324,6 @@ class LiveFeed:
             self._deliver(topic, topic.order.add(facts))
             if len(page.messages) < PAGE:
                 return
-
-    async def _replay(self, topic: Topic, watcher: Watcher) -> None:
-        """What came after the seq that a client named, then live without gap or double."""
-        after = watcher.after if watcher.after is not None else watcher.wishes.since or 0
-        while watcher in topic.watchers and topic.order.last is not None:
-            if after >= topic.order.last:
-                watcher.after = topic.order.last
-                watcher.replaying = False
-                return
-            page = await history.messages_since(self._database, topic.user_id, after, PAGE)
-            if page.gap is not None:
-                watcher.put_gap(*page.gap)
-                after = page.gap[1]
-            for message in page.messages:
-                watcher.put_fact(fact_of(message.as_json()))
-                after = message.seq
-            if not page.messages and page.gap is None:
-                after = max(after, page.newest)
 
     def _set_agents(self, topic: Topic, found: list[Agent]) -> None:
         for watched in topic.agents.values():

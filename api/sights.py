@@ -11,7 +11,7 @@ from collections import OrderedDict
 
 from adapters.db.agents import Agent
 from adapters.market_store import MarketStore, SlotSignals, WindowGone
-from adapters.redis_clock import RedisClock
+from api.clock import HubClock
 from api.status import PRICE_STALE_S, Sight
 from engine.frames import Frame
 from strategies import catalog
@@ -29,7 +29,7 @@ NO_PRICES = Sight("none", None, None, True, None, "no prices yet")
 class Sights:
     """Sights of one process; safe for concurrent use."""
 
-    def __init__(self, market: MarketStore, clock: RedisClock) -> None:
+    def __init__(self, market: MarketStore, clock: HubClock) -> None:
         self._market = market
         self._clock = clock
         self._sights: OrderedDict[tuple[int, int, str], Sight] = OrderedDict()

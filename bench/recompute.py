@@ -20,6 +20,11 @@ NUMBER_TOLERANCE = 1e-9
 USD_UNIT = 1e-8
 """Amounts are kept to eight decimals: one unit there is rounding, not trading."""
 
+NOTIONAL_TOLERANCE = 2e-11
+"""Of the notional, for amounts: where the 13th digit of a price is an exact 5, decimal and binary
+may round it to different sides, and a result is the difference of two such prices.
+"""
+
 INFINITE = float("inf")
 
 _DIGITS = 12
@@ -316,7 +321,8 @@ def compare(expected: Sequence[Trade], ledger_rows: Iterable[Mapping[str, object
     A ledger row has the names of a trade in the API (agent_id, side, quantity, leverage,
     entry_price, exit_price, fee_usd, pnl_usd, open_reason, close_reason, opened_at, closed_at);
     times as datetime, ISO 8601 text or Unix seconds; numbers as int, float or Decimal. Slots, sides
-    and reasons must be equal, numbers to 1e-9 of their size (USD amounts at least to 1e-8).
+    and reasons must be equal, numbers to 1e-9 of their size (USD amounts to 1e-8, or what the last
+    digit of a price makes of the position, where that is more).
     """
     differences: list[str] = []
     found: dict[tuple[str, float | None], Mapping[str, object]] = {}
@@ -350,12 +356,13 @@ def _field_differences(trade: Trade, row: Mapping[str, object]) -> list[str]:
     closed = _seconds(row["closed_at"])
     if closed != trade.closed_slot:
         said.append(("closed_at", closed, trade.closed_slot))
+    usd_unit = max(USD_UNIT, NOTIONAL_TOLERANCE * trade.quantity * trade.entry_price)
     for name, unit in (
         ("quantity", 0.0),
         ("entry_price", 0.0),
         ("exit_price", 0.0),
-        ("fee_usd", USD_UNIT),
-        ("pnl_usd", USD_UNIT),
+        ("fee_usd", usd_unit),
+        ("pnl_usd", usd_unit),
     ):
         number: float | None = getattr(trade, name)
         if not _same(row[name], number, unit):

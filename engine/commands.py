@@ -2,7 +2,7 @@
 be lost, doubled or late.
 
 One applies, before the slot it is stamped with, if its epoch is above the row's, and is answered by
-one event; an agent created to run, by `created` and `started`.
+one event; an agent created to run by two, `created` and `started`.
 """
 
 from collections.abc import Sequence
@@ -118,7 +118,8 @@ def _create(draft: Draft, command: Command) -> None:
     row = draft.rows[command.row]
     running = command.wanted == Wanted.RUNNING
     row["status"] = RowStatus.RUNNING if running else RowStatus.STOPPED
-    row["start_slot"] = draft.slot if running else 0
+    if running:
+        row["start_slot"] = draft.slot
     _take_settings(draft, command)
     draft.say("created", _only(command.row))
     if running:

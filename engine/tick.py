@@ -31,7 +31,7 @@ class SlotInputs:
     fresh: Mask  # the price is young enough to act on
     signal: Floats  # NaN: none
     failed: Mapping[int, str] = field(default_factory=dict)  # plan_id -> what it raised
-    commands: Sequence[Command] = ()  # stamped with this slot, in inbox order
+    commands: Sequence[Command] = ()  # that apply before this slot, in inbox order
     skipped: Sequence[SkippedRange] = ()  # of the head, up to slot - 1
     folded_slot: int = -1  # of the head
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from adapters.market_store import WindowGone
 from adapters.shard_store import Commit, InboxEntry, ShardState
 from engine.commands import Command, decode_command
 from engine.errors import CommandError
@@ -21,7 +22,7 @@ from engine.events import encode_event
 from engine.frames import Frame
 from engine.rows import ROWS_PER_SHARD, Rows, empty_rows
 from engine.schedule import SkippedRange, due_mask, fold_skipped, next_due
-from engine.tick import Outcome, SlotInputs, advance
+from engine.tick import Outcome, SlotInputs, advance, apply_inbox
 from workers.context import PoolContext
 from workers.plan_book import SlotTable
 from workers.settings import CATCH_UP_CHUNK_S, CATCH_UP_S, ENTRIES_STOP_AT_EVENTS
@@ -70,6 +71,13 @@ class SlotRun:
         self.skipped_moved = True
         if not paused:
             self.missed_slots += last - first + 1
+
+    def due_commands(self) -> list[Command]:
+        """Takes the commands that apply before the present slot off the inbox."""
+        first = self.applied
+        while self.applied < len(self.inbox) and self.inbox[self.applied][0] <= self.slot:
+            self.applied += 1
+        return [command for _, command in self.inbox[first : self.applied] if command is not None]
 
     def take(self, outcome: Outcome) -> None:
         """Adds what one slot has changed."""
@@ -123,12 +131,6 @@ async def run_slots(
             break
         worked = True
         run.slot = slot
-        if frame is None:
-            # No frame can ever be made for it: its due ticks are missed; its commands wait for
-            # the next slot, before which nothing is opened either.
-            run.skip(slot, slot, paused=False)
-            run.next_due = next_due(run.rows, slot)
-            continue
         await _run_slot(pool, shard, run, frame, late=slot < now_slot)
         run.next_due = next_due(run.rows, slot)
         if time.perf_counter() - started > CATCH_UP_CHUNK_S:
@@ -175,24 +177,30 @@ def _next_slot(run: SlotRun) -> int | None:
     return due
 
 
-async def _run_slot(pool: PoolContext, shard: int, run: SlotRun, frame: Frame, late: bool) -> None:
-    """One slot: gather its commands, prices and signals, advance, add up."""
-    slot = frame.slot
-    commands: list[Command] = []
-    while run.applied < len(run.inbox) and run.inbox[run.applied][0] <= slot:
-        command = run.inbox[run.applied][1]
-        if command is not None:
-            commands.append(command)
-        run.applied += 1
+async def _run_slot(
+    pool: PoolContext, shard: int, run: SlotRun, frame: Frame | None, late: bool
+) -> None:
+    """One slot: gather its commands, prices and signals, advance, add up.
+
+    A slot without a frame, or whose candles are gone, is missed for ever: only its commands apply.
+    """
+    slot = run.slot
+    commands = run.due_commands()
     due = due_mask(run.rows, slot)
     plan_ids = set(pool.plans_in(shard, run.rows, due))
     plan_ids.update(command.plan_id for command in commands)
-    table = await pool.plans.table(frame, plan_ids, late)
+    try:
+        table = None if frame is None else await pool.plans.table(frame, plan_ids, late)
+    except WindowGone as error:
+        logger.warning("shard %d misses slot %d: %s", shard, slot, error)
+        table = None
+    if table is None:
+        run.skip(slot, slot, paused=False)
+        run.take(apply_inbox(run.rows, slot, commands, run.skipped, run.folded_slot))
+        return
     opens = pool.events_waiting.get(shard, 0) < ENTRIES_STOP_AT_EVENTS
-    inputs = _inputs(run, table, commands, opens)
-    outcome = advance(run.rows, inputs)
-    run.take(outcome)
-    run.ticks += int(np.count_nonzero(due_mask(run.rows, slot))) if commands else int(due.sum())
+    run.take(advance(run.rows, _inputs(run, table, commands, opens)))
+    run.ticks += int(np.count_nonzero(due_mask(run.rows, slot) if commands else due))
 
 
 def _inputs(run: SlotRun, table: SlotTable, commands: list[Command], opens: bool) -> SlotInputs:

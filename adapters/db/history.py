@@ -7,6 +7,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from operator import itemgetter
 from typing import Final
 from uuid import UUID
@@ -24,7 +25,7 @@ _PRUNED_AT_ONCE: Final = 10_000
 class TradePage:
     """Newest first; next is the cursor of the page after it, None at the end."""
 
-    trades: Sequence[Trade]
+    trades: Sequence[Trade[Decimal]]
     next: str | None
 
 
@@ -120,8 +121,7 @@ async def prune_messages(database: Database, before: datetime) -> int:
     async with connection(database) as con:
         return await _prune(
             con,
-            "DELETE FROM messages WHERE ctid IN"
-            " (SELECT ctid FROM messages WHERE ts < $1 LIMIT $2)",
+            "DELETE FROM messages WHERE ctid IN (SELECT ctid FROM messages WHERE ts < $1 LIMIT $2)",
             before,
         )
 
@@ -145,8 +145,8 @@ async def _prune(con: Connection, statement: str, before: datetime) -> int:
             return total
 
 
-def _trade(row: models.Trade) -> Trade:
-    return Trade(**{name: getattr(row, name) for name in Trade.__slots__})
+def _trade(row: models.Trade) -> Trade[Decimal]:
+    return Trade[Decimal](**{name: getattr(row, name) for name in Trade.__struct_fields__})
 
 
 def _read_cursor(cursor: str | None) -> int:

@@ -104,9 +104,7 @@ def _refusal(events: ShardEvents, cursor: Cursor | None) -> ShardStored | None:
     return None
 
 
-async def _sort(
-    con: Connection, done: _Batch, accepted: Mapping[int, list[Fact | Broken]]
-) -> None:
+async def _sort(con: Connection, done: _Batch, accepted: Mapping[int, list[Fact | Broken]]) -> None:
     """Fills in the entries to write of each shard, what is broken, and which shards conflict."""
     facts = [f for entries in accepted.values() for f in entries if isinstance(f, Fact)]
     done.holders = await sql.holders_of(con, {fact.place for fact in facts})
@@ -152,9 +150,7 @@ async def _write(con: Connection, done: _Batch) -> None:
             await _write_shard(con, done, shard, entries)
 
 
-async def _write_shard(
-    con: Connection, done: _Batch, shard: int, entries: Sequence[Entry]
-) -> None:
+async def _write_shard(con: Connection, done: _Batch, shard: int, entries: Sequence[Entry]) -> None:
     seqs, messages = dict(done.seqs), len(done.messages)
     try:
         async with con.transaction():
@@ -221,6 +217,4 @@ def _outcome(shard: int, entries: Sequence[Fact | Broken], done: _Batch) -> Shar
     if shard in done.frozen:
         return ShardStored(shard, version, Refusal.FROZEN, frozen=done.frozen[shard])
     quarantined = len(done.broken.get(shard, ()))
-    return ShardStored(
-        shard, version, stored=len(entries) - quarantined, quarantined=quarantined
-    )
+    return ShardStored(shard, version, stored=len(entries) - quarantined, quarantined=quarantined)

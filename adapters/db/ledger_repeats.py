@@ -1,18 +1,19 @@
 """Events that come again: they must be what is stored, line for line and number for number."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from decimal import Decimal
+from typing import Any
 
 from adapters.db.connection import Connection
 from adapters.db.errors import LedgerConflict, Unstorable
 from adapters.db.ledger_rows import (
+    OPENING_FACTS,
     Entry,
     Fact,
     Holder,
     Place,
     Sorted,
     line_id,
-    same_entry,
     write_down,
 )
 from adapters.db.records import Trade
@@ -41,16 +42,13 @@ async def check_repeats(
         return
     beside = {(fact.place, fact.event.seq): fact.payload for fact in found.new}
     for fact in found.again:
-        name = f"event {fact.event.seq} of agent {fact.agent_id}"
         payload = beside.get((fact.place, fact.event.seq))
         if payload is not None:
             same = payload == fact.payload
         else:
             same = await _is_stored(con, fact, holders[fact.place], plans)
         if not same:
-            raise LedgerConflict(
-                f"{name} came again with other content (entry {fact.version}-{fact.n})"
-            )
+            raise LedgerConflict(f"{fact.name} came again with other content")
 
 
 async def _is_stored(
@@ -68,28 +66,29 @@ async def _is_stored(
 
 
 async def _same_lines(con: Connection, entry: Entry) -> bool:
-    ids = [line_id(entry.fact, number) for number in range(len(entry.lines))]
+    ids = [line_id(entry, number) for number in range(len(entry.lines))]
     stored = await con.fetch("SELECT id, ts, level, message FROM logs WHERE id = ANY($1)", ids)
     by_id = {row["id"]: tuple(row)[1:] for row in stored}
     told: Sequence[object] = [(entry.ts, level, message) for level, message in entry.lines]
     return [by_id.get(one) for one in ids] == told
 
 
-async def _same_trade(con: Connection, told: Trade | None) -> bool:
+async def _same_trade(con: Connection, told: Trade[float] | None) -> bool:
     if told is None:
         return True
     row = await con.fetchrow(_TRADE, told.id)
     if row is None:
         return False
-    stored = Trade(*row)
     if told.closed_at is None:
-        return same_entry(stored, told)
-    words = {"seq", "symbol", "strategy_name", "mode"}  # as they were when it was opened
-    return all(
-        getattr(stored, one.name) == getattr(told, one.name)
-        for one in fields(Trade)
-        if one.name not in words
-    )
+        names: tuple[str, ...] = OPENING_FACTS
+    else:  # the rest is as it was when it was opened
+        kept = {"seq", "symbol", "strategy_name", "mode"}
+        names = tuple(name for name in Trade.__struct_fields__ if name not in kept)
+    return all(_as_told(row[name]) == getattr(told, name) for name in names)
+
+
+def _as_told(value: Any) -> Any:
+    return float(value) if isinstance(value, Decimal) else value
 
 
 async def _same_row(con: Connection, fact: Fact, holder: Holder) -> bool:

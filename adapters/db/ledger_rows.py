@@ -10,13 +10,17 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import lru_cache
+from hashlib import sha1
+from operator import attrgetter
 from typing import Final, TypeAlias
 from uuid import UUID
+
+from asyncpg.pgproto.pgproto import UUID as FastUUID
 
 from adapters.db.errors import LedgerConflict, Unstorable
 from adapters.db.records import DECIMALS, DIGITS, ShardEvents, Trade
 from engine.errors import EngineError
-from engine.events import Event, decode_event, event_id, log_lines
+from engine.events import Event, decode_event, log_lines
 from engine.rows import ROW, ROWS_PER_SHARD, Reason, RowStatus, rows_from_bytes
 
 Place: TypeAlias = tuple[int, int]
@@ -24,9 +28,10 @@ Place: TypeAlias = tuple[int, int]
 Line: TypeAlias = tuple[str, str]
 """(level, message)"""
 
+_NO_ID: Final = UUID(int=0)
 _NO_TIME: Final = datetime.fromtimestamp(0, UTC)
 _TOO_LARGE: Final = 10.0 ** (DIGITS - DECIMALS)
-_SHORT: Final = DECIMALS + 1  # characters of a plain number that cannot have too many decimals
+_SURELY_EXACT: Final = 0.01  # from here on the 17 digits of a float have at most 18 decimals
 _STATUSES: Final = frozenset(int(status) for status in RowStatus)
 _REASONS: Final = frozenset(int(reason) for reason in Reason)
 _STATUS_WORDS: Final[dict[int, str]] = {
@@ -45,7 +50,6 @@ class Fact:
     n: int
     payload: bytes
     event: Event
-    agent_id: UUID
     epoch: int = 0
     status: int = 0
     status_reason: int = 0
@@ -55,6 +59,12 @@ class Fact:
     def place(self) -> Place:
         """Where its agent lies."""
         return self.shard, self.event.row
+
+    @property
+    def name(self) -> str:
+        """For messages to operators."""
+        agent = self.event.agent_id.hex()
+        return f"event {self.event.seq} of agent {agent} (entry {self.version}-{self.n})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,9 +109,10 @@ class Entry:
 
     fact: Fact
     holder: Holder
+    id: UUID = _NO_ID
     ts: datetime = _NO_TIME
     lines: Sequence[Line] = ()
-    trade: Trade | None = None  # seq is not known yet
+    trade: Trade[float] | None = None  # seq is not known yet
 
 
 def broken(fact: Fact, reason: str) -> Broken:
@@ -121,11 +132,10 @@ def read_entries(events: ShardEvents) -> list[Fact | Broken]:
             event = decode_event(payload)
             if len(event.row_after) != ROW.itemsize:
                 raise Unstorable(f"a row of {len(event.row_after)} bytes")
-            agent = UUID(bytes=event.agent_id)
-        except (EngineError, Unstorable, ValueError) as error:
+        except (EngineError, Unstorable) as error:
             read.append(Broken(events.shard, version, n, payload, f"cannot be read: {error}"))
         else:
-            read.append(Fact(events.shard, version, n, payload, event, agent))
+            read.append(Fact(events.shard, version, n, payload, event))
     return _with_rows(read)
 
 
@@ -141,16 +151,14 @@ def _with_rows(read: list[Fact | Broken]) -> list[Fact | Broken]:
     ):
         fact.epoch, fact.status, fact.status_reason, fact.plan_id = epoch, status, reason, plan_id
         event = fact.event
-        of_event = agents[16 * i : 16 * i + 16] == event.agent_id and seq == event.seq
+        of_event = seq == event.seq and agents[16 * i : 16 * i + 16] == event.agent_id
         if not of_event or not 0 <= event.row < ROWS_PER_SHARD:
             wrong[id(fact)] = "its row is not the one after it"
         elif status not in _STATUSES or reason not in _REASONS:
             wrong[id(fact)] = f"its row has status {status} for reason {reason}"
     if not wrong:
         return read
-    return [
-        broken(e, wrong[id(e)]) if isinstance(e, Fact) and id(e) in wrong else e for e in read
-    ]
+    return [broken(e, wrong[id(e)]) if isinstance(e, Fact) and id(e) in wrong else e for e in read]
 
 
 def sort_facts(
@@ -173,21 +181,17 @@ def sort_facts(
             result.broken.append(fact)
             continue
         holder = holders.get(fact.place)
-        if holder is None or holder.agent_id != fact.agent_id:
-            reason = f"agent {fact.agent_id} does not hold row {fact.event.row}"
-            result.broken.append(broken(fact, reason))
+        if holder is None or holder.agent_id.bytes != fact.event.agent_id:
+            result.broken.append(broken(fact, f"the agent does not hold row {fact.event.row}"))
             continue
-        expected = last.get(fact.place, holder.seq) + 1
-        seq = fact.event.seq
+        place, seq = fact.place, fact.event.seq
+        expected = last.get(place, holder.seq) + 1
         if seq < expected:
             result.again.append(fact)
             continue
         if seq > expected and not unread and quarantined_upto < holder.version:
-            raise LedgerConflict(
-                f"event {seq} of agent {fact.agent_id} (entry {fact.version}-{fact.n})"
-                f" came after {expected - 1}"
-            )
-        last[fact.place] = seq
+            raise LedgerConflict(f"{fact.name} came after {expected - 1}")
+        last[place] = seq
         result.new.append(fact)
     return result
 
@@ -199,49 +203,62 @@ def write_down(fact: Fact, holder: Holder, plans: Mapping[int, tuple[str, str]])
         Unstorable: a number that NUMERIC(38,18) cannot hold exactly, an unknown kind or reason.
     """
     try:
-        ts = moment(fact.event.slot)
-        return Entry(fact, holder, ts, log_lines(fact.event), _trade(fact, holder, plans))
+        event = fact.event
+        own_id = fact_id(event.agent_id, event.seq)
+        trade = _trade(fact, own_id, holder, plans)
+        return Entry(fact, holder, own_id, moment(event.slot), log_lines(event), trade)
     except (EngineError, ArithmeticError, KeyError, ValueError) as error:
         raise Unstorable(f"cannot be written down: {error!r}") from error
 
 
-def _trade(fact: Fact, holder: Holder, plans: Mapping[int, tuple[str, str]]) -> Trade | None:
+def _trade(
+    fact: Fact, own_id: UUID, holder: Holder, plans: Mapping[int, tuple[str, str]]
+) -> Trade[float] | None:
     """The trade as the event tells it: `closed` carries its entry too. None for other kinds."""
     event = fact.event
     if event.kind not in {"opened", "closed"}:
         return None
-    opened = event.kind == "opened"
+    trade_id, entry_price, fees = own_id, event.price, event.fee_usd
+    open_reason, opened_slot = event.reason, event.slot
+    exit_price = pnl_usd = close_reason = closed_at = None
+    if event.kind == "closed":
+        trade_id, entry_price = fact_id(event.agent_id, event.trade_seq), event.entry_price
+        fees = float(exact(event.entry_fee_usd) + exact(event.fee_usd))
+        open_reason, opened_slot = event.open_reason, event.opened_slot
+        exit_price, pnl_usd = event.price, event.pnl_usd
+        close_reason, closed_at = _word(event.reason), moment(event.slot)
+    check_exact(event.quantity, entry_price, fees, exit_price or 0.0, pnl_usd or 0.0)
     symbol, strategy = plans.get(fact.plan_id, (holder.symbol, holder.strategy_name))
-    fee = exact(event.fee_usd)
     return Trade(
-        id=event_id(event.agent_id, event.seq if opened else event.trade_seq),
-        agent_id=fact.agent_id,
-        user_id=holder.user_id,
-        seq=0,
-        symbol=symbol,
-        side="long" if event.side > 0 else "short",
-        strategy_name=strategy,
-        quantity=exact(event.quantity),
-        leverage=event.leverage,
-        entry_price=exact(event.price if opened else event.entry_price),
-        exit_price=None if opened else exact(event.price),
-        fee_usd=fee if opened else exact(event.entry_fee_usd) + fee,
-        pnl_usd=None if opened else exact(event.pnl_usd),
-        open_reason=_word(event.reason if opened else event.open_reason),
-        close_reason=None if opened else _word(event.reason),
-        opened_at=moment(event.slot if opened else event.opened_slot),
-        closed_at=None if opened else moment(event.slot),
-        mode=holder.mode,
+        trade_id,
+        holder.agent_id,
+        holder.user_id,
+        0,
+        symbol,
+        "long" if event.side > 0 else "short",
+        strategy,
+        event.quantity,
+        event.leverage,
+        entry_price,
+        exit_price,
+        fees,
+        pnl_usd,
+        _word(open_reason),
+        close_reason,
+        moment(opened_slot),
+        closed_at,
+        holder.mode,
     )
 
 
-def same_entry(one: Trade, other: Trade) -> bool:
+OPENING_FACTS: Final = ("agent_id", "side", "quantity", "leverage", "entry_price", "opened_at")
+"""What `opened` and `closed` of one trade must agree on."""
+_opening_facts = attrgetter(*OPENING_FACTS)
+
+
+def same_entry(one: Trade[float], other: Trade[float]) -> bool:
     """Whether two tellings of a trade agree on how it was opened."""
-    return _entry(one) == _entry(other)
-
-
-def _entry(trade: Trade) -> tuple[object, ...]:
-    return trade.agent_id, trade.side, trade.quantity, trade.entry_price, trade.opened_at
+    return bool(_opening_facts(one) == _opening_facts(other))
 
 
 def agent_state(fact: Fact, before: tuple[int, str, str]) -> tuple[int, str, str]:
@@ -257,10 +274,19 @@ def agent_state(fact: Fact, before: tuple[int, str, str]) -> tuple[int, str, str
     return max(fact.epoch, epoch), word, detail
 
 
-def line_id(fact: Fact, number: int) -> UUID:
+def fact_id(agent_id: bytes, seq: int) -> UUID:
+    """engine.events.event_id, four times as fast: a batch asks for thousands."""
+    digest = bytearray(sha1(agent_id + str(seq).encode(), usedforsecurity=False).digest()[:16])
+    digest[6] = digest[6] & 0x0F | 0x50  # version 5
+    digest[8] = digest[8] & 0x3F | 0x80  # variant of RFC 9562
+    return FastUUID(bytes(digest))
+
+
+def line_id(entry: Entry, number: int) -> UUID:
     """Id of a log line: follows from the event's and the line's place in it."""
-    first = event_id(fact.event.agent_id, fact.event.seq)
-    return first if number == 0 else UUID(int=(first.int + number) % (1 << 128))
+    if number == 0:
+        return entry.id
+    return FastUUID(((entry.id.int + number) % (1 << 128)).to_bytes(16, "big"))
 
 
 @lru_cache(maxsize=4096)
@@ -269,20 +295,25 @@ def moment(slot: int) -> datetime:
     return datetime.fromtimestamp(slot, UTC)
 
 
+def check_exact(*values: float) -> None:
+    """Raises Unstorable for a number of which NUMERIC(38,18) would not keep every digit."""
+    for value in values:
+        if not (_SURELY_EXACT <= abs(value) < _TOO_LARGE or value == 0):
+            exact(value)
+
+
 def exact(value: float) -> Decimal:
     """The engine's number digit for digit: float(exact(x)) == x.
 
     Raises:
         Unstorable: it is not finite, 1e20 or more, or has more than 18 decimals.
     """
-    text = repr(value)
     if not -_TOO_LARGE < value < _TOO_LARGE:
-        raise Unstorable(f"{text} is no number that can be kept")
-    number = Decimal(text)
-    if len(text) > _SHORT or "e" in text:
-        exponent = number.as_tuple().exponent
-        if not isinstance(exponent, int) or exponent < -DECIMALS:
-            raise Unstorable(f"{text} has more than {DECIMALS} decimals")
+        raise Unstorable(f"{value!r} is no number that can be kept")
+    number = Decimal(repr(value))
+    exponent = number.as_tuple().exponent
+    if not isinstance(exponent, int) or exponent < -DECIMALS:
+        raise Unstorable(f"{value!r} has more than {DECIMALS} decimals")
     return number
 
 

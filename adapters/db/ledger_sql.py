@@ -7,11 +7,11 @@ and go over a staging table of the session.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from operator import attrgetter
 from typing import Any
 from uuid import UUID
 
 import msgspec
+from msgspec.structs import astuple
 
 from adapters.db.connection import Connection
 from adapters.db.errors import LedgerConflict
@@ -28,7 +28,11 @@ from adapters.db.records import Trade, UserMessage, iso
 
 # in a transaction of its own, so that no rollback takes the tables away
 PREPARE = """
-CREATE TEMP TABLE IF NOT EXISTS stage_trades (LIKE trades INCLUDING DEFAULTS) ON COMMIT DELETE ROWS;
+CREATE TEMP TABLE IF NOT EXISTS stage_trades (
+    id uuid, agent_id uuid, user_id uuid, seq bigint, symbol text, side text, strategy_name text,
+    quantity text, leverage int, entry_price text, exit_price text, fee_usd text, pnl_usd text,
+    open_reason text, close_reason text, opened_at timestamptz, closed_at timestamptz, mode text
+) ON COMMIT DELETE ROWS;
 CREATE TEMP TABLE IF NOT EXISTS stage_rows (
     shard int, row int, seq bigint, version bigint, record bytea, freed boolean
 ) ON COMMIT DELETE ROWS;
@@ -42,40 +46,22 @@ PLAN_BY_KEY = "SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off
 LIMIT_TRANSACTION = "SET LOCAL transaction_timeout = '20s'"
 TRANSACTION_TIMEOUT_SINCE = 17
 
-_TRADE_COLUMNS = (
-    "id",
-    "agent_id",
-    "user_id",
-    "seq",
-    "symbol",
-    "side",
-    "strategy_name",
-    "quantity",
-    "leverage",
-    "entry_price",
-    "exit_price",
-    "fee_usd",
-    "pnl_usd",
-    "open_reason",
-    "close_reason",
-    "opened_at",
-    "closed_at",
-    "mode",
-)
+_TRADE_COLUMNS = Trade.__struct_fields__
 _UPSERT_TRADES = """
 INSERT INTO trades (id, agent_id, user_id, seq, symbol, side, strategy_name, quantity, leverage,
     entry_price, exit_price, fee_usd, pnl_usd, open_reason, close_reason, opened_at, closed_at,
     mode)
-SELECT id, agent_id, user_id, seq, symbol, side, strategy_name, quantity, leverage,
-    entry_price, exit_price, fee_usd, pnl_usd, open_reason, close_reason, opened_at, closed_at,
-    mode
+SELECT id, agent_id, user_id, seq, symbol, side, strategy_name, quantity::numeric, leverage,
+    entry_price::numeric, exit_price::numeric, fee_usd::numeric, pnl_usd::numeric,
+    open_reason, close_reason, opened_at, closed_at, mode
 FROM stage_trades
 ON CONFLICT (id) DO UPDATE SET exit_price = excluded.exit_price, fee_usd = excluded.fee_usd,
     pnl_usd = excluded.pnl_usd, close_reason = excluded.close_reason, closed_at = excluded.closed_at
 WHERE trades.closed_at IS NULL AND excluded.closed_at IS NOT NULL
-    AND (trades.agent_id, trades.side, trades.quantity, trades.entry_price, trades.opened_at)
-      = (excluded.agent_id, excluded.side, excluded.quantity, excluded.entry_price,
-         excluded.opened_at)
+    AND (trades.agent_id, trades.side, trades.quantity, trades.leverage, trades.entry_price,
+         trades.opened_at)
+      = (excluded.agent_id, excluded.side, excluded.quantity, excluded.leverage,
+         excluded.entry_price, excluded.opened_at)
 RETURNING id, seq, symbol, strategy_name, mode
 """
 _UPDATE_ROWS = """
@@ -218,8 +204,7 @@ async def move_cursors(con: Connection, cursors: Mapping[int, Cursor]) -> None:
 async def put_in_quarantine(con: Connection, broken: Iterable[Broken]) -> None:
     """Keeps entries as they came."""
     await con.executemany(
-        "INSERT INTO quarantine (shard, version, n, payload, reason)"
-        " VALUES ($1, $2, $3, $4, $5)",
+        "INSERT INTO quarantine (shard, version, n, payload, reason) VALUES ($1, $2, $3, $4, $5)",
         [(b.shard, b.version, b.n, b.payload, b.reason.replace("\0", "?")) for b in broken],
     )
 
@@ -235,79 +220,76 @@ def _numbers(entry: Entry, seqs: dict[UUID, int]) -> tuple[int, int]:
     return trade_seq, log_seq
 
 
-def _trades(entries: Sequence[Entry], numbers: Sequence[tuple[int, int]]) -> list[Trade]:
-    """One row for each trade that was opened or closed, or both."""
-    rows: dict[UUID, Trade] = {}
-    for entry, (trade_seq, _) in zip(entries, numbers, strict=True):
+def _trades(entries: Sequence[Entry], numbers: Sequence[tuple[int, int]]) -> dict[UUID, list[Any]]:
+    """One row for each trade that was opened or closed, or both, by its id."""
+    rows: dict[UUID, list[Any]] = {}
+    openings: dict[UUID, Trade[float]] = {}
+    for entry, (seq, _) in zip(entries, numbers, strict=True):
         trade = entry.trade
         if trade is None:
             continue
-        opened = rows.get(trade.id)
-        if opened is None:
-            rows[trade.id] = _like(trade, trade_seq, trade)
-        elif opened.closed_at is None and same_entry(opened, trade):
-            rows[trade.id] = _like(trade, opened.seq, opened)
-        else:
-            raise LedgerConflict(f"trade {trade.id} is closed otherwise than it was opened")
-    return list(rows.values())
+        values = list(astuple(trade))
+        values[_SEQ] = seq
+        for place in _NUMBERS:  # the digits of a float's repr are the number that is kept
+            values[place] = None if values[place] is None else repr(values[place])
+        if trade.id in rows:
+            opening = openings.get(trade.id)
+            if opening is None or trade.closed_at is None or not same_entry(opening, trade):
+                raise LedgerConflict(f"trade {trade.id} is closed otherwise than it was opened")
+            for place in _OPENING:
+                values[place] = rows[trade.id][place]
+        if trade.closed_at is None:
+            openings[trade.id] = trade
+        rows[trade.id] = values
+    return rows
 
 
-def _like(trade: Trade, seq: int, opened: Trade) -> Trade:
-    return _retold(trade, seq, opened.symbol, opened.strategy_name, opened.mode)
+_NUMBERS = tuple(
+    map(_TRADE_COLUMNS.index, ("quantity", "entry_price", "exit_price", "fee_usd", "pnl_usd"))
+)
+_SEQ = _TRADE_COLUMNS.index("seq")
+_OPENING_WORDS = ("seq", "symbol", "strategy_name", "mode")
+_OPENING = tuple(map(_TRADE_COLUMNS.index, _OPENING_WORDS))
+"""What a trade keeps from its opening, though the agent may be edited while it is open."""
 
 
-def _retold(trade: Trade, seq: int, symbol: str, strategy_name: str, mode: str) -> Trade:
-    """The trade with its number, and with the words that it was opened with."""
-    values = list(_trade_values(trade))
-    values[3:5] = seq, symbol
-    values[6], values[17] = strategy_name, mode
-    return Trade(*values)
-
-
-_trade_values = attrgetter(*_TRADE_COLUMNS)
-
-
-async def _write_trades(con: Connection, trades: Sequence[Trade]) -> dict[UUID, Trade]:
-    """Stores trades; answers them with number and words as they are in the record now."""
+async def _write_trades(
+    con: Connection, trades: Mapping[UUID, list[Any]]
+) -> dict[UUID, dict[str, Any]]:
+    """Stores trades; answers what each keeps from its opening."""
     if not trades:
         return {}
     await con.execute("DELETE FROM stage_trades")  # of a write before in the same transaction
-    await con.copy_records_to_table(
-        "stage_trades", columns=_TRADE_COLUMNS, records=map(_trade_values, trades)
-    )
+    await con.copy_records_to_table("stage_trades", columns=_TRADE_COLUMNS, records=trades.values())
     stored = await con.fetch(_UPSERT_TRADES)
-    if len(stored) != len(trades):
-        kept = {row["id"] for row in stored}
-        wrong = next(trade.id for trade in trades if trade.id not in kept)
+    openings = {row[0]: dict(zip(_OPENING_WORDS, tuple(row)[1:], strict=True)) for row in stored}
+    if len(openings) != len(trades):
+        wrong = next(one for one in trades if one not in openings)
         raise LedgerConflict(f"trade {wrong} is stored with other content")
-    by_id = {trade.id: trade for trade in trades}
-    for row in stored:
-        trade = by_id[row["id"]]
-        if row["seq"] != trade.seq:  # it was opened in an earlier batch
-            by_id[trade.id] = _retold(trade, *tuple(row)[1:])
-    return by_id
+    return openings
 
 
-def _trade_message(entry: Entry, seq: int, stored: Trade) -> UserMessage:
+def _trade_message(entry: Entry, seq: int, opening: dict[str, Any]) -> UserMessage:
     trade = entry.trade
     assert trade is not None
-    told = _like(trade, stored.seq, stored)
-    word = "opened" if told.closed_at is None else "closed"
-    data = {"event": word, "trade": told.as_json()}
+    word = "opened" if trade.closed_at is None else "closed"
+    data = {"event": word, "trade": trade.as_json() | opening}
     return UserMessage(trade.user_id, seq, "trade", trade.agent_id, entry.ts, data)
 
 
 def _log_message(entry: Entry, seq: int) -> UserMessage:
     ts = iso(entry.ts)
     lines = [{"ts": ts, "level": level, "message": text} for level, text in entry.lines]
-    agent = entry.fact.agent_id
-    return UserMessage(entry.holder.user_id, seq, "log", agent, entry.ts, {"entries": lines})
+    holder = entry.holder
+    data = {"entries": lines}
+    return UserMessage(holder.user_id, seq, "log", holder.agent_id, entry.ts, data)
 
 
 def _log_rows(entry: Entry, seq: int) -> Iterable[tuple[Any, ...]]:
-    fact, user = entry.fact, entry.holder.user_id
+    holder = entry.holder
     for number, (level, text) in enumerate(entry.lines):
-        yield line_id(fact, number), fact.agent_id, user, seq, entry.ts, level, text
+        own_id = line_id(entry, number)
+        yield own_id, holder.agent_id, holder.user_id, seq, entry.ts, level, text
 
 
 def _message_row(message: UserMessage) -> tuple[Any, ...]:
@@ -322,7 +304,7 @@ async def _write_agents(con: Connection, entries: Sequence[Entry], written: Writ
     for entry in entries:
         fact, place = entry.fact, entry.fact.place
         if fact.event.kind == "deleted":
-            deleted.append(fact.agent_id)
+            deleted.append(entry.holder.agent_id)
             continue
         holder = entry.holder
         before = written.states.get(place)
@@ -330,7 +312,7 @@ async def _write_agents(con: Connection, entries: Sequence[Entry], written: Writ
         after = agent_state(fact, before or known)
         if before is not None or after != known:
             written.states[place] = after
-            ids[place] = fact.agent_id
+            ids[place] = holder.agent_id
     if ids:
         states = [written.states[place] for place in ids]
         await con.execute(_UPDATE_AGENTS, list(ids.values()), *map(list, zip(*states, strict=True)))

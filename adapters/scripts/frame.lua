@@ -20,9 +20,6 @@ for i = 9, #ARGV do
   if #ARGV[i] == 0 or #ARGV[i] % RECORD ~= 0 then return {'arguments', run_id, clock} end
 end
 
-local frame = redis.call('GET', KEYS[3])
-if frame then return {'frame', run_id, clock, frame} end
-
 -- A Redis that was restarted may have lost a frame that others have used: the slot in which it came
 -- up gets none, and what is older is in the past anyway.
 local meta = redis.call('HMGET', KEYS[1], 'run_id', 'born_slot')
@@ -31,6 +28,8 @@ if meta[1] ~= run_id or not born then
   redis.call('HSET', KEYS[1], 'run_id', run_id, 'born_slot', time[1])
   born = now
 end
+local frame = redis.call('GET', KEYS[3])
+if frame then return {'frame', run_id, clock, frame} end
 if slot > now then return {'early', run_id, clock} end
 local newest = redis.call('GET', KEYS[2])
 if slot < now or slot <= born or (newest and slot <= tonumber(newest)) then

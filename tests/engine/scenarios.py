@@ -57,22 +57,36 @@ class ToLevel:
 
 
 @dataclass(frozen=True)
+class Seeing:
+    """Whether a price can be used: it may be old, or something else may stand in its place."""
+
+    fresh: bool = True
+    replaced_by: float | None = None
+
+
+@dataclass(frozen=True)
 class Quote:
-    """What one plan sees: a factor on its last price, a level to go to, or a price as it is."""
+    """What one plan sees: its last price times a factor or gone to a level, and its signal."""
 
     move: float | ToLevel
-    replaced_by: float | None
-    fresh: bool
+    seeing: Seeing
     signal: float
 
 
 @dataclass(frozen=True)
-class Step:
-    """`gap` slots that are not run (paused or missed), then one slot that is, or only its inbox."""
+class Gap:
+    """`skipped` slots before this one that were not run; `run` is False if it was not, either."""
 
-    gap: int
-    paused: bool
-    run: bool
+    skipped: int = 0
+    paused: bool = False
+    run: bool = True
+
+
+@dataclass(frozen=True)
+class Step:
+    """Slots that are not run (paused or missed), then one that is, or of which only the inbox."""
+
+    gap: Gap
     wishes: tuple[Wish, ...]
     quotes: tuple[Quote, ...]
     failed: int | None
@@ -126,15 +140,20 @@ MOVES: st.SearchStrategy[float | ToLevel] = st.one_of(
 QUOTES = st.builds(
     Quote,
     move=MOVES,
-    replaced_by=st.sampled_from([None] * 40 + [math.nan, math.inf, 0.0, -1.0]),
-    fresh=st.sampled_from([True] * 14 + [False]),
+    seeing=st.sampled_from(
+        [Seeing()] * 40
+        + [Seeing(fresh=False)] * 3
+        + [Seeing(replaced_by=value) for value in (math.nan, math.inf, 0.0, -1.0)]
+    ),
     signal=st.sampled_from([1.0, -1.0, 0.5, -0.5, 0.1, 0.0, math.inf] + [math.nan] * 6),
 )
 STEPS = st.builds(
     Step,
-    gap=st.sampled_from([0] * 10 + [1, 2, 9]),
-    paused=st.booleans(),
-    run=st.sampled_from([True] * 7 + [False]),
+    gap=st.sampled_from(
+        [Gap()] * 20
+        + [Gap(skipped, paused) for skipped in (1, 2, 9) for paused in (False, True)]
+        + [Gap(skipped, paused, False) for skipped in (0, 1) for paused in (False, True)]
+    ),
     wishes=st.one_of(st.just(()), st.just(()), st.lists(WISHES, min_size=1, max_size=3).map(tuple)),
     quotes=st.tuples(*[QUOTES] * PLANS),
     failed=st.sampled_from([None] * 24 + [0, 1, NO_SUCH_PLAN]),
@@ -148,10 +167,10 @@ def _created(row: int) -> Wish:
 @st.composite
 def scenarios(draw: st.DrawFn) -> Scenario:
     """All rows but the last begin as running agents, so that most steps have somebody to act on."""
-    steps = draw(st.lists(STEPS, min_size=10, max_size=24))
+    steps = draw(st.lists(STEPS, min_size=8, max_size=20))
     first = steps[0]
     created = tuple(_created(row) for row in range(ROWS - 1))
-    opening = Step(0, first.paused, True, created + first.wishes, first.quotes, None)
+    opening = Step(Gap(), created + first.wishes, first.quotes, None)
     return Scenario(
         first_slot=draw(st.sampled_from(FIRST_SLOTS)),
         first_prices=draw(st.tuples(*[PRICES] * PLANS)),

@@ -7,7 +7,6 @@ event with the row after it, the counts of ticks, and the next slot with work.
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import Any
 
 import numpy as np
 
@@ -48,11 +47,8 @@ class Played:
 
 def row_values(row: np.void) -> dict[str, object]:
     """The record as plain Python values by name."""
-    values: dict[str, Any] = {name: row[name] for name in NAMES}
-    return {
-        name: value.tobytes() if name == "agent_id" else value.item()
-        for name, value in values.items()
-    }
+    values = dict(zip(ROW.names or (), row.item(), strict=True))
+    return {name: values[name] for name in NAMES}
 
 
 def event_values(event: Event) -> dict[str, object]:
@@ -103,9 +99,9 @@ class SideBySide:
 
     def play(self) -> None:
         for step in self.scenario.steps:
-            for _ in range(step.gap):
+            for _ in range(step.gap.skipped):
                 self._slot(step, run=False, commands=())
-            self._slot(step, run=step.run, commands=self._commands(step.wishes))
+            self._slot(step, run=step.gap.run, commands=self._commands(step.wishes))
 
     def _slot(self, step: Step, *, run: bool, commands: Sequence[Command]) -> None:
         self.slot += 1
@@ -113,7 +109,7 @@ class SideBySide:
             self.prices[plan] = self._moved(self.prices[plan], quote)
         inputs = self._inputs(step, commands)
         if not run:
-            self._skip(paused=step.paused)
+            self._skip(paused=step.gap.paused)
         played = Played(run, inputs, self.skipped)
         before, stood = self.rows, self.rows.tobytes()
         outcome = played.call(before)
@@ -122,7 +118,7 @@ class SideBySide:
         said = [
             reference.run(self.slot, plans, theirs)
             if run
-            else reference.skip(self.slot, theirs, paused=step.paused)
+            else reference.skip(self.slot, theirs, paused=step.gap.paused)
             for row, reference in enumerate(self.references)
             for theirs in [[each for each in commands if each.row == row]]
         ]
@@ -143,12 +139,12 @@ class SideBySide:
         return level if level > 0 else price
 
     def _inputs(self, step: Step, commands: Sequence[Command]) -> SlotInputs:
-        replaced = [each.replaced_by for each in step.quotes]
+        replaced = [each.seeing.replaced_by for each in step.quotes]
         price = [p if r is None else r for p, r in zip(self.prices, replaced, strict=True)]
         return SlotInputs(
             slot=self.slot,
             price=np.array(price),
-            fresh=np.array([each.fresh for each in step.quotes]),
+            fresh=np.array([each.seeing.fresh for each in step.quotes]),
             signal=np.array([each.signal for each in step.quotes]),
             failed={} if step.failed is None else {step.failed: f"plan {step.failed} raised"},
             commands=tuple(commands),

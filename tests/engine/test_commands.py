@@ -3,7 +3,6 @@
 from typing import Any
 
 import msgspec
-import numpy as np
 import pytest
 
 from engine.commands import Wanted, decode_command, encode_command
@@ -17,7 +16,6 @@ from tests.engine.builders import (
     SLOT,
     command,
     holding,
-    inputs,
     kinds,
     only_event,
     running,
@@ -293,5 +291,4 @@ def test_a_command_is_applied_before_its_slot_is_run() -> None:
 def test_an_inbox_alone_neither_trades_nor_speaks_of_prices() -> None:
     outcome = apply_inbox(empty_rows(1), SLOT, [command()])
     assert kinds(outcome) == ["created", "started"]
-    assert np.array_equal(outcome.changed, [0])
-    assert inputs(SLOT).commands == ()
+    assert outcome.changed.tolist() == [0]

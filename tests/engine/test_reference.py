@@ -10,7 +10,7 @@ from decimal import Decimal
 from unittest.mock import patch
 
 import numpy as np
-from hypothesis import HealthCheck, event, given, settings
+from hypothesis import HealthCheck, Phase, event, given, settings
 from hypothesis import strategies as st
 
 from engine import rounding, schedule
@@ -23,7 +23,9 @@ from tests.engine.scenarios import ROWS, Scenario, scenarios
 from tests.engine.side_by_side import SideBySide
 
 LIVES = settings(
-    deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+    deadline=None,
+    phases=set(Phase) - {Phase.explain},  # it takes far longer than finding and shrinking
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 LAST_BIT = Decimal(1) + Decimal(2) ** -52
 
@@ -48,8 +50,13 @@ def written(number: float) -> Decimal:
     return Decimal(repr(number))
 
 
+def last_digit_of(price: float) -> Decimal:
+    """One unit of the twelfth significant digit, or of the 18th decimal where that is more."""
+    return Decimal(1).scaleb(max(written(price).adjusted() - 11, -18))
+
+
 @given(scenarios())
-@settings(LIVES, max_examples=200)
+@settings(LIVES, max_examples=120)
 def test_engine_and_reference_agree(scenario: Scenario) -> None:
     for said in played(scenario).events:
         reason = Reason(said.reason).name if said.reason else ""
@@ -64,19 +71,21 @@ def test_numbers_are_rounded_alike_and_to_the_nearest(number: float) -> None:
     assert float(rounding.round_price(-number)) == -price
     assert float(rounding.round_down(number)) == quantity
     assert float(rounding.round_usd(number)) == usd
-    last_digit = Decimal(1).scaleb(max(written(number).adjusted() - 11, -18))
+    last_digit = last_digit_of(number)
     assert abs(written(price) - written(number)) <= last_digit * Decimal("0.501")
     assert 0 <= written(number) - written(quantity) < last_digit
     assert abs(written(usd) - written(number)) <= max(Decimal("0.501e-8"), written(number) / 10**15)
 
 
 @given(scenarios())
-@settings(LIVES, max_examples=80)
+@settings(LIVES, max_examples=50)
 def test_books_add_up(scenario: Scenario) -> None:
     """Position: the fills so far. Realized: the closed trades. Fees: those of the fills."""
     for events in by_agent(played(scenario).events):
         position, results, fees = 0.0, [0.0], [0.0]
         for said in events:
+            if said.kind == "created":
+                results, fees = [0.0], [0.0]
             if said.kind == "opened":
                 position += said.side * said.quantity
             elif said.kind == "closed":
@@ -93,7 +102,7 @@ def test_books_add_up(scenario: Scenario) -> None:
 
 
 @given(scenarios())
-@settings(LIVES, max_examples=80)
+@settings(LIVES, max_examples=50)
 def test_trades_keep_to_size_and_order(scenario: Scenario) -> None:
     for events in by_agent(played(scenario).events):
         assert [each.seq for each in events] == list(range(1, len(events) + 1))
@@ -110,13 +119,14 @@ def test_trades_keep_to_size_and_order(scenario: Scenario) -> None:
                 notional = written(fill.quantity) * written(fill.price)
                 assert notional <= written(limit) * LAST_BIT
             elif fill.reason == Reason.LIQUIDATION:
-                notional_usd = fill.quantity * fill.entry_price
+                margin = fill.quantity * fill.entry_price / fill.leverage
                 gross = fill.pnl_usd + fill.fee_usd + fill.entry_fee_usd
-                assert -gross <= notional_usd / fill.leverage + 1e-12 * notional_usd + 3e-8
+                last_digit = float(last_digit_of(fill.price))  # to which that price is rounded
+                assert -gross <= margin + fill.quantity * last_digit + 3e-8
 
 
 @given(scenarios())
-@settings(LIVES, max_examples=60)
+@settings(LIVES, max_examples=40)
 def test_a_table_that_lay_in_bytes_between_slots_goes_on_the_same(scenario: Scenario) -> None:
     """Another worker may run each slot: rows and commands reach it as bytes, events leave so."""
     both = played(scenario)
@@ -133,7 +143,7 @@ def test_a_table_that_lay_in_bytes_between_slots_goes_on_the_same(scenario: Scen
 
 
 @given(scenarios())
-@settings(LIVES, max_examples=60)
+@settings(LIVES, max_examples=40)
 def test_other_rows_make_no_difference(scenario: Scenario) -> None:
     both = played(scenario)
     for row in range(ROWS):

@@ -1,0 +1,54 @@
+"""`python -m api`: the hub as a process."""
+
+import logging
+import sys
+
+import uvicorn
+from starlette.applications import Starlette
+
+from adapters.log import configure_logging
+from adapters.prices import PriceSourceError, open_source
+from adapters.settings import Settings, load_settings_or_exit
+from api.app import create_app
+
+GRACE_S = 5
+SOCKET_BYTES_MAX = 16_384
+"""Of one message of a WebSocket client, which has nothing to say."""
+PING_S = 20.0
+QUIET = ("uvicorn.error", "websockets")
+"""These log the URLs of WebSockets at info, and with them tokens."""
+
+
+def server_config(app: Starlette, settings: Settings) -> uvicorn.Config:
+    """How the hub is served."""
+    return uvicorn.Config(
+        app,
+        host=settings.hub_host,
+        port=settings.hub_port,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        lifespan="on",
+        timeout_graceful_shutdown=GRACE_S,
+        ws_max_size=SOCKET_BYTES_MAX,
+        ws_ping_interval=PING_S,
+        ws_ping_timeout=PING_S,
+    )
+
+
+def main() -> None:
+    """Serves until SIGTERM; exits with 1 and one line when a setting is wrong."""
+    settings = load_settings_or_exit()
+    configure_logging(settings)
+    for name in QUIET:
+        logging.getLogger(name).setLevel(logging.WARNING)
+    try:
+        source = open_source(settings.price_source)
+    except PriceSourceError as error:
+        print(f"error: ARTIC_PRICE_SOURCE: {error}", file=sys.stderr)
+        raise SystemExit(1) from None
+    uvicorn.Server(server_config(create_app(settings, source), settings)).run()
+
+
+if __name__ == "__main__":
+    main()

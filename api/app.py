@@ -1,0 +1,158 @@
+"""The hub as an ASGI application, and the one place where its parts are put together."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.routing import BaseRoute, Route, WebSocketRoute
+from starlette.types import ExceptionHandler
+
+from adapters.broadcasts import Broadcasts
+from adapters.db.connection import close_database, open_database
+from adapters.db.errors import DatabaseAway, DatabaseRefused
+from adapters.errors import RedisAway
+from adapters.market_store import MarketStore
+from adapters.passwords import PasswordHasher, PasswordsBusy
+from adapters.prices import PriceSource, open_source
+from adapters.queue import JobQueue
+from adapters.redis_client import AWAY, open_redis
+from adapters.redis_clock import RedisClock
+from adapters.settings import Settings
+from adapters.shard_store import ShardStore
+from adapters.tokens import AccessTokens
+from api import (
+    accounts,
+    agent_logs,
+    agents,
+    errors,
+    health,
+    internal,
+    market,
+    strategies,
+    websocket,
+)
+from api.access_log import AccessLog
+from api.clock import HubClock
+from api.hub import Hub
+from api.live import LiveFeed
+from api.sights import Sights
+
+log = logging.getLogger("artic.hub")
+
+REDIS_CONNECTIONS_MAX = 512
+RESTART_S = 1.0
+
+AGENT = "/api/agents/{agent_id}"
+
+ROUTES: list[BaseRoute] = [
+    Route("/auth/register", accounts.register, methods=["POST"]),
+    Route("/auth/login", accounts.log_in, methods=["POST"]),
+    Route("/api/me", accounts.me),
+    Route("/api/agents", agents.list_agents),
+    Route("/api/agents", agents.create_agent, methods=["POST"]),
+    Route(AGENT, agents.get_agent),
+    Route(AGENT, agents.delete_agent, methods=["DELETE"]),
+    Route(f"{AGENT}/start", agents.start_agent, methods=["POST"]),
+    Route(f"{AGENT}/stop", agents.stop_agent, methods=["POST"]),
+    Route(f"{AGENT}/status", agents.get_status),
+    Route(f"{AGENT}/logs", agent_logs.get_logs),
+    Route(f"{AGENT}/trades", agent_logs.get_trades),
+    Route("/api/strategies", strategies.list_strategies),
+    Route("/api/market/price", market.get_price),
+    Route("/api/market/symbols", market.list_symbols),
+    WebSocketRoute("/ws", websocket.stream),
+    *internal.ROUTES,
+    Route("/health", health.health),
+    Route("/ready", health.ready),
+]
+
+HANDLERS: Mapping[Any, ExceptionHandler] = {
+    errors.Problem: errors.on_problem,
+    HTTPException: errors.on_http_exception,
+    DatabaseAway: errors.on_database_away,
+    DatabaseRefused: errors.on_database_away,
+    RedisAway: errors.on_redis_away,
+    PasswordsBusy: errors.on_passwords_busy,
+    Exception: errors.on_mistake,
+    **dict.fromkeys(AWAY, errors.on_redis_away),
+}
+
+
+def create_app(settings: Settings, source: PriceSource | None = None) -> Starlette:
+    """The hub. Connections are opened when it starts and closed when it ends.
+
+    source: where prices come from, opened already; by default the one of the settings.
+    """
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        async with open_hub(settings, source or open_source(settings.price_source)) as hub:
+            app.state.hub = hub
+            log.info("hub ready on %s", settings.own_hub_url)
+            yield
+
+    app = Starlette(
+        routes=ROUTES,
+        exception_handlers=HANDLERS,
+        middleware=[Middleware(AccessLog)],
+        lifespan=lifespan,
+    )
+    app.router.redirect_slashes = False  # a path is spelled in one way
+    return app
+
+
+@asynccontextmanager
+async def open_hub(settings: Settings, source: PriceSource) -> AsyncIterator[Hub]:
+    """Everything that the handlers share, with its background tasks. Nothing needs to be there
+    yet: PostgreSQL and Redis may come later, and callers hear 503 until then.
+    """
+    async with AsyncExitStack() as stack:
+        database = await open_database(settings.database_url)
+        stack.push_async_callback(close_database, database)
+        state_redis = open_redis(settings.redis_url, max_connections=REDIS_CONNECTIONS_MAX)
+        stack.push_async_callback(state_redis.aclose)
+        queue_redis = open_redis(settings.queue_redis_url, max_connections=REDIS_CONNECTIONS_MAX)
+        stack.push_async_callback(queue_redis.aclose)
+        passwords = PasswordHasher()
+        stack.callback(passwords.close)
+        clock = HubClock(RedisClock(state_redis))
+        shards = ShardStore(state_redis)
+        sights = Sights(MarketStore(state_redis, source), clock)
+        live = LiveFeed(Broadcasts(state_redis), shards, sights, database)
+        hub = Hub(
+            settings=settings,
+            database=database,
+            state_redis=state_redis,
+            shards=shards,
+            queue=JobQueue(queue_redis),
+            clock=clock,
+            symbols=source.symbols,
+            sights=sights,
+            live=live,
+            tokens=AccessTokens([settings.jwt_secret]),
+            passwords=passwords,
+        )
+        tasks = [asyncio.create_task(clock.keep()), asyncio.create_task(_stream(live))]
+        stack.push_async_callback(_end, tasks)
+        yield hub
+
+
+async def _stream(live: LiveFeed) -> None:
+    """Keeps the stream going: clients stay connected through whatever ended it."""
+    while True:
+        try:
+            await live.run()
+        except Exception as error:
+            log.exception("the stream broke and starts again: %s", error)
+        await asyncio.sleep(RESTART_S)
+
+
+async def _end(tasks: list[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

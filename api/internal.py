@@ -1,0 +1,149 @@
+"""/internal: what only processes of the installation may call, with the internal secret.
+
+Here is the hub's side of the agent endpoint, /internal/agents/{id}/endpoint/...; the gateway on
+its own port passes calls on and hands the answers back. Errors keep the field's shape.
+"""
+
+from typing import Annotated
+
+from msgspec import Meta
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from adapters.db.agent_edits import find_agent
+from adapters.db.agents import Agent
+from api import commands
+from api.agent_bodies import AgentConfiguration, read_configuration
+from api.agent_endpoint import (
+    Configure,
+    Start,
+    changed_body,
+    endpoint_status,
+    in_endpoint_words,
+    without_nulls,
+)
+from api.agent_logs import LOGS_MAX, log_entries
+from api.agents import status_of
+from api.answers import answer
+from api.auth import agent_id_of, check_internal_secret
+from api.bodies import Body, Nothing, check_fields, read_body, read_json, read_query
+from api.errors import Problem, not_found
+from api.hub import Hub, hub_of
+from api.status import status_word
+
+ENDPOINT = "/internal/agents/{agent_id}/endpoint"
+
+
+class StopQuery(Body, frozen=True, kw_only=True):
+    """The query of POST /stop."""
+
+    closePosition: bool = True
+
+
+class LogsQuery(Body, frozen=True, kw_only=True):
+    """The query of GET /logs."""
+
+    limit: Annotated[int, Meta(ge=1, le=LOGS_MAX)] = 100
+
+
+async def _agent(request: Request) -> tuple[Hub, Agent]:
+    check_internal_secret(request)
+    hub = hub_of(request)
+    agent = await find_agent(hub.database, agent_id_of(request))
+    if agent is None:
+        raise not_found("agent")
+    return hub, agent
+
+
+async def health(request: Request) -> Response:
+    """GET health: {ok, running}."""
+    hub, agent = await _agent(request)
+    return answer({"ok": True, "running": await _is_running(hub, agent)})
+
+
+async def start(request: Request) -> Response:
+    """POST start: at once, also when it runs already; a body changes what it is to do."""
+    hub, agent = await _agent(request)
+    given = without_nulls(await read_json(request, may_be_empty=True))
+    if given == {}:
+        agent = await commands.start_agent(hub, agent)
+    else:
+        wanted = _configuration(hub, agent, check_fields(given, Start))
+        agent = await commands.edit_agent(hub, agent, wanted, "running")
+    return answer(
+        {
+            "started": True,
+            "symbol": agent.symbol,
+            "live_mode": agent.live_mode,
+            "tp_sl_mode": agent.risk_params.get("tp_sl_mode", "fixed"),
+            "supervisor_interval_seconds": None,
+        }
+    )
+
+
+async def stop(request: Request) -> Response:
+    """POST stop: {stopped, closed}; closed says that a position closes at the next price."""
+    hub, agent = await _agent(request)
+    query = read_query(request, StopQuery)
+    await read_body(request, Nothing, may_be_empty=True)
+    row = await commands.read_row(hub, agent)
+    await commands.stop_agent(hub, agent, query.closePosition)
+    is_open = row is not None and bool(row["side"])
+    return answer({"stopped": True, "closed": is_open and query.closePosition})
+
+
+async def status(request: Request) -> Response:
+    """GET status."""
+    hub, agent = await _agent(request)
+    return answer(endpoint_status(agent, await status_of(hub, agent)))
+
+
+async def logs(request: Request) -> Response:
+    """GET logs: {logs, running}, newest last."""
+    hub, agent = await _agent(request)
+    query = read_query(request, LogsQuery)
+    entries = await log_entries(hub, agent, None, query.limit, None)
+    return answer({"logs": entries, "running": await _is_running(hub, agent)})
+
+
+async def plan(request: Request) -> Response:
+    """POST plan: nobody plans yet."""
+    _, _ = await _agent(request)
+    raise Problem(503, "LLM not configured")
+
+
+async def config(request: Request) -> Response:
+    """POST config: {status, updated}; 400 unless the agent runs."""
+    hub, agent = await _agent(request)
+    given = without_nulls(await read_json(request))
+    call = check_fields(given, Configure)
+    if not await _is_running(hub, agent):
+        raise Problem(400, "Engine not running")
+    if given != {}:
+        await commands.edit_agent(hub, agent, _configuration(hub, agent, call), "running")
+    return answer({"status": "ok", "updated": given})
+
+
+def _configuration(hub: Hub, agent: Agent, call: Start | Configure) -> AgentConfiguration:
+    try:
+        return read_configuration(changed_body(agent, call), hub.symbols)
+    except Problem as problem:
+        raise in_endpoint_words(problem) from problem
+
+
+async def _is_running(hub: Hub, agent: Agent) -> bool:
+    word, _ = status_word(agent, await commands.read_row(hub, agent))
+    # An agent whose first slot has not come yet was started, and will run.
+    return word == "running" or (word == "creating" and agent.wanted == "running")
+
+
+ROUTES = [
+    Route(f"{ENDPOINT}/health", health),
+    Route(f"{ENDPOINT}/start", start, methods=["POST"]),
+    Route(f"{ENDPOINT}/stop", stop, methods=["POST"]),
+    Route(f"{ENDPOINT}/status", status),
+    Route(f"{ENDPOINT}/logs", logs),
+    Route(f"{ENDPOINT}/plan", plan, methods=["POST"]),
+    Route(f"{ENDPOINT}/config", config, methods=["POST"]),
+]

@@ -1,0 +1,57 @@
+"""GET /api/market/price and /symbols, from the newest frame."""
+
+import math
+from typing import Annotated
+
+from msgspec import Meta
+from starlette.requests import Request
+from starlette.responses import Response
+
+from adapters.redis_client import away_as_error
+from api.agent_bodies import SYMBOL_CHARACTERS_MAX, spell_symbol
+from api.answers import answer
+from api.auth import caller_of
+from api.bodies import Body, read_query
+from api.errors import FieldError, away, bad_input
+from api.hub import hub_of
+from api.status import PRICE_STALE_S
+from api.times import iso_seconds
+
+
+class ReadPrice(Body, frozen=True, kw_only=True):
+    """The query of GET /api/market/price."""
+
+    symbol: Annotated[str, Meta(min_length=1, max_length=SYMBOL_CHARACTERS_MAX)]
+
+
+async def get_price(request: Request) -> Response:
+    """GET /api/market/price?symbol=: {symbol, price, conf, publish_time, source, stale}."""
+    hub = hub_of(request)
+    caller_of(request)
+    query = read_query(request, ReadPrice)
+    symbol = spell_symbol(query.symbol)
+    if symbol is None or symbol not in hub.symbols:
+        raise bad_input([FieldError("symbol", "no prices for it; see GET /api/market/symbols")])
+    async with away_as_error():
+        frame = await hub.sights.newest_frame()
+    place = -1 if frame is None else frame.find(symbol)
+    if frame is None or place < 0 or not math.isfinite(frame.price[place]):
+        raise away(f"the price of {symbol}")
+    published = float(frame.publish_time[place])
+    return answer(
+        {
+            "symbol": symbol,
+            "price": float(frame.price[place]),
+            "conf": None,
+            "publish_time": iso_seconds(published),
+            "source": frame.source,
+            "stale": published < hub.clock.slot() - PRICE_STALE_S,
+        }
+    )
+
+
+async def list_symbols(request: Request) -> Response:
+    """GET /api/market/symbols: {symbols}, those that agents may trade."""
+    hub = hub_of(request)
+    caller_of(request)
+    return answer({"symbols": hub.symbols})

@@ -1,0 +1,105 @@
+"""GET /ws: a client's socket, from its token to its last message.
+
+One task sends, one reads (and drops) what the client says. A client is sent to at its own pace;
+what it can't take in time is merged or, for trades and logs, ends the connection with 4408.
+"""
+
+import asyncio
+import logging
+
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from adapters.db.errors import DatabaseError
+from api.auth import Caller, caller_of_token
+from api.errors import Problem
+from api.hub import Hub, hub_of
+from api.live import Watcher
+from api.websocket_protocol import (
+    CLOSE_BAD_REQUEST,
+    CLOSE_BAD_TOKEN,
+    CLOSE_TOO_FAR_BEHIND,
+    read_wishes,
+)
+
+log = logging.getLogger(__name__)
+
+SEND_S_MAX = 30.0
+"""A client that takes nothing for so long is too far behind."""
+CLOSE_S = 1.0
+RETRY_S = 1.0
+
+
+async def stream(socket: WebSocket) -> None:
+    """Accepts, then closes with 4401 for a bad token, so that browsers see why."""
+    hub = hub_of(socket)
+    await socket.accept()
+    try:
+        caller = caller_of_token(hub.tokens, socket.query_params.get("token", ""))
+    except Problem as problem:
+        await _close(socket, CLOSE_BAD_TOKEN, problem.detail)
+        return
+    wishes = read_wishes(socket.query_params)
+    if isinstance(wishes, str):
+        await _close(socket, CLOSE_BAD_REQUEST, wishes)
+        return
+    watcher = Watcher(wishes)
+    await hub.live.join(caller.user_id, watcher)
+    try:
+        await _serve(hub, caller, socket, watcher)
+    finally:
+        await hub.live.leave(caller.user_id, watcher)
+
+
+async def _serve(hub: Hub, caller: Caller, socket: WebSocket, watcher: Watcher) -> None:
+    sending = asyncio.create_task(_send(hub, caller, socket, watcher))
+    reading = asyncio.create_task(_read(socket))
+    tasks = (sending, reading)
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        results = await asyncio.gather(*tasks, return_exceptions=True)
+    for result in results:
+        if isinstance(result, Exception) and not isinstance(result, WebSocketDisconnect):
+            raise result
+    if watcher.outbox.too_far_behind:
+        await _close(socket, CLOSE_TOO_FAR_BEHIND, "too far behind")
+
+
+async def _send(hub: Hub, caller: Caller, socket: WebSocket, watcher: Watcher) -> None:
+    """Sends until the client is gone or too far behind."""
+    outbox = watcher.outbox
+    while not outbox.too_far_behind:
+        text = outbox.take()
+        if text is not None:
+            try:
+                async with asyncio.timeout(SEND_S_MAX):
+                    await socket.send_text(text)
+            except TimeoutError:
+                outbox.too_far_behind = True
+            continue
+        watcher.news.clear()
+        if watcher.replaying:
+            try:
+                if await hub.live.replay(caller.user_id, watcher):
+                    continue
+            except DatabaseError as error:
+                log.warning("a replay waits for the record: %s", error)
+                await asyncio.sleep(RETRY_S)
+                continue
+        await watcher.news.wait()
+
+
+async def _read(socket: WebSocket) -> None:
+    """Clients have nothing to say; what they say is read so that pings and closes get through."""
+    while (await socket.receive())["type"] != "websocket.disconnect":
+        pass
+
+
+async def _close(socket: WebSocket, code: int, reason: str) -> None:
+    try:
+        async with asyncio.timeout(CLOSE_S):
+            await socket.close(code, reason)
+    except (TimeoutError, WebSocketDisconnect, RuntimeError) as error:
+        log.debug("the client was gone before it was closed: %s", error)

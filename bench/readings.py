@@ -1,0 +1,197 @@
+"""The pool as it stands between two slots: counters, heads and rows that belong together.
+
+Shards tick in the first half of a second and workers report twice a second, so in most seconds
+there is a moment in which every shard is done with the slot and every worker has said so. A
+reading is taken there: what lies between two readings is whole slots, and nothing is estimated.
+"""
+
+import asyncio
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from adapters import redis_keys as keys
+from adapters.redis_client import command
+from adapters.shard_store import Head, decode_head
+from bench import machine
+from bench.stack import BenchError, Stack
+from engine.rows import ROW
+
+ALIGNED_S = 60.0
+REPORT_TTL_MS = 30_000
+_MARGIN_MS = 50.0
+"""A report written so long after the last commit was seen has counted it."""
+_POLL_S = 0.02
+_FIRST_LOOK_S, _LOOK_AGAIN_S = 0.52, 0.1
+_RUNNING = 1
+_UUID_BYTES = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """Agents that run and when: ids V16, start slots and intervals i8, the shard each lies in."""
+
+    agent: NDArray[np.void]
+    start: NDArray[np.int64]
+    interval: NDArray[np.int64]
+    shard: NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """Everything through `slot` and nothing of the next; at: time.monotonic()."""
+
+    slot: int
+    at: float
+    reports: Mapping[str, Mapping[str, Any]]
+    heads: Mapping[int, Head]
+    cpu: Mapping[str, float]
+    machine_cpu: machine.CpuTotals
+    redis: Mapping[str, Any]
+    counts: Mapping[str, int]
+
+    def total(self, name: str) -> int:
+        """A counter over all workers."""
+        return sum(int(report[name]) for report in self.reports.values())
+
+    def lag_histogram(self) -> NDArray[np.int64]:
+        """Commits by whole milliseconds of lag, over all workers."""
+        histogram = np.zeros(2_001, np.int64)
+        for report in self.reports.values():
+            for ms, count in report["lag_ms"].items():
+                histogram[int(ms)] += count
+        return histogram
+
+
+async def read_pool(stack: Stack, shards: list[int]) -> Reading:
+    """A reading at the next moment in which all workers have reported all of a slot.
+
+    Raises:
+        BenchError: there was none within ALIGNED_S, as in a pool that does not keep up.
+    """
+    deadline = time.monotonic() + ALIGNED_S
+    while time.monotonic() < deadline:
+        slot = await _finished_slot(stack, shards)
+        done_ms = time.time() * 1000
+        while slot is not None and int(time.time()) == slot:
+            reports = await _reports(stack)
+            if reports and all(at > done_ms + _MARGIN_MS for at, _ in reports.values()):
+                return Reading(
+                    slot=slot,
+                    at=time.monotonic(),
+                    reports={name: report for name, (_, report) in reports.items()},
+                    heads=await _heads(stack, shards),
+                    cpu={n: machine.cpu_seconds(pids) for n, pids in stack.processes().items()},
+                    machine_cpu=machine.cpu_totals(),
+                    redis=await stack.redis.info(),
+                    counts=await _counts(stack),
+                )
+            await asyncio.sleep(_POLL_S)
+    raise BenchError(f"no slot was finished before the next began within {ALIGNED_S:.0f} s")
+
+
+async def _finished_slot(stack: Stack, shards: list[int]) -> int | None:
+    """Waits for the second half of a second; its slot if all shards are done with it."""
+    now = time.time()
+    await asyncio.sleep(max(_FIRST_LOOK_S - now % 1, 0.0))
+    slot = int(now)
+    while int(time.time()) == slot:
+        heads = await _heads(stack, shards)
+        if all(head.next_due is None or head.next_due > slot for head in heads.values()):
+            return slot if int(time.time()) == slot else None
+        await asyncio.sleep(_LOOK_AGAIN_S)
+    return None
+
+
+async def read_schedule(stack: Stack, shards: list[int]) -> Schedule:
+    """Who runs: intervals from PostgreSQL, start slots from the rows. Nothing else of the pool."""
+    found = await stack.sql("SELECT id, interval_seconds FROM agents WHERE wanted = 'running'")
+    wanted = {agent_id: int(seconds) for agent_id, seconds in found}
+    agents: list[bytes] = []
+    starts: list[int] = []
+    places: list[int] = []
+    for shard in shards:
+        table = await command(stack.redis, "GET", keys.shard_rows(shard)) or b""
+        rows = np.frombuffer(table, ROW)
+        rows = rows[rows["status"] == _RUNNING]
+        agents += [row.tobytes() for row in rows["agent_id"]]
+        starts += rows["start_slot"].tolist()
+        places += [shard] * len(rows)
+    interval = [wanted.get(UUID(bytes=agent), 0) for agent in agents]
+    if 0 in interval or len(agents) != len(wanted):
+        raise BenchError(f"{len(agents)} rows run, {len(wanted)} agents are wanted running")
+    return Schedule(
+        agent=np.frombuffer(b"".join(agents), f"V{_UUID_BYTES}"),
+        start=np.array(starts, np.int64),
+        interval=np.array(interval, np.int64),
+        shard=np.array(places, np.int64),
+    )
+
+
+def due_between(schedule: Schedule, after: int, through: int) -> NDArray[np.int64]:
+    """How often each agent was due in after+1..through."""
+    first = np.maximum(after + 1, schedule.start)
+    # multiples of the interval, counted from the start, that lie in the range
+    below = -(-(first - schedule.start) // schedule.interval)
+    upto = (through - schedule.start) // schedule.interval
+    due: NDArray[np.int64] = np.maximum(upto - below + 1, 0)
+    return due
+
+
+def missed_between(schedule: Schedule, heads: Mapping[int, Head], after: int, through: int) -> int:
+    """Due ticks of after+1..through that the heads say were not run."""
+    missed = 0
+    for shard, head in heads.items():
+        there = schedule.shard == shard
+        own = Schedule(*(getattr(schedule, name)[there] for name in Schedule.__slots__))
+        for skipped in head.skipped:
+            first, last = max(skipped.first - 1, after), min(skipped.last, through)
+            if last > first and not skipped.paused:
+                missed += int(due_between(own, first, last).sum())
+    return missed
+
+
+async def _heads(stack: Stack, shards: list[int]) -> dict[int, Head]:
+    pipe = stack.redis.pipeline(transaction=True)
+    for shard in shards:
+        pipe.hgetall(keys.shard_head(shard))
+    heads: dict[int, Head] = {}
+    for shard, fields in zip(shards, await pipe.execute(), strict=True):
+        head = decode_head(fields)
+        if head is None:
+            raise BenchError(f"shard {shard} has no head")
+        heads[shard] = head
+    return heads
+
+
+async def _reports(stack: Stack) -> dict[str, tuple[float, dict[str, Any]]]:
+    """The workers' reports with the time (Unix ms) at which each was written."""
+    names = [name.decode() for name in await command(stack.redis, "ZRANGE", keys.workers(), 0, -1)]
+    pipe = stack.redis.pipeline(transaction=True)
+    pipe.time()
+    for name in names:
+        pipe.get(keys.worker_report(name))
+        pipe.pttl(keys.worker_report(name))
+    answers: list[Any] = await pipe.execute()
+    seconds, micros = answers[0]
+    now_ms = seconds * 1000 + micros / 1000
+    reports = {}
+    for name, body, left_ms in zip(names, answers[1::2], answers[2::2], strict=True):
+        if body is not None:
+            written_at = now_ms - (REPORT_TTL_MS - int(left_ms))
+            reports[name] = (written_at, msgspec.json.decode(body))
+    return reports
+
+
+async def _counts(stack: Stack) -> dict[str, int]:
+    [row] = await stack.sql(
+        "SELECT (SELECT count(*) FROM trades), (SELECT count(*) FROM trades WHERE closed_at IS NOT"
+        " NULL), (SELECT count(*) FROM logs), (SELECT count(*) FROM messages)"
+    )
+    return dict(zip(("trades", "closed", "logs", "messages"), map(int, row), strict=True))
