@@ -86,8 +86,10 @@ def recovered_state(
     rows = _merged_rows(seen, newest)
     if seen is None:
         # Nothing is left of the head: slots up to now are neither due nor missed for rows that
-        # start with their commands; rows from the ledger go on after its last slot.
-        slot = progress.slot if newest else now_slot - 1
+        # start with their commands; rows from the ledger go on after its last slot. A place that
+        # was given out and has no record yet is not of the ledger.
+        stored = any(row.record is not None for row in newest)
+        slot = progress.slot if stored else now_slot - 1
         head = Head(progress.version + 1, slot, None, ROW_SCHEMA, run_id, (), 0, paused=False)
         return ShardState(head, rows, ())
     head = Head(

@@ -11,9 +11,9 @@ from uuid import UUID
 
 OWN_NAMES = frozenset({"127.0.0.1", "localhost", "[::1]"})
 
-_UUID = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
-_AGENT_HOST = re.compile(rf"artic-agent-({_UUID})")
-_PORT = re.compile(r":\d{1,5}\Z")
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_AGENT_HOST = re.compile(r"artic-agent-([^.]+)")
+_PORT = re.compile(r":[0-9]{1,5}\Z")
 _AGENT_PATH = re.compile(r"/agents/([^/]*)(/.*)?", re.DOTALL)
 
 
@@ -35,7 +35,6 @@ class NotAddressed:
 
 NO_SUCH_AGENT = NotAddressed(404, "no such agent")
 NO_AGENT_NAMED = NotAddressed(404, "name the agent: /agents/{id}/...")
-NO_SUCH_PATH = NotAddressed(404, "no such path")
 WRONG_HOST = NotAddressed(421, "this port answers to the Host name artic-agent-{id} only")
 
 
@@ -48,18 +47,17 @@ def find_agent(host: str, path: str, only: UUID | None = None) -> Addressed | No
     name = _PORT.sub("", host.strip().lower())
     by_host = _AGENT_HOST.fullmatch(name)
     if by_host:
-        return _serve(UUID(by_host[1]), path, only)
+        return _serve(by_host[1], path, only)
     if name not in OWN_NAMES:
         return WRONG_HOST
     by_path = _AGENT_PATH.fullmatch(path)
     if by_path:
-        if not re.fullmatch(_UUID, by_path[1].lower()):
-            return NO_SUCH_AGENT
-        return _serve(UUID(by_path[1]), by_path[2] or "/", only)
+        return _serve(by_path[1].lower(), by_path[2] or "/", only)
     return NO_AGENT_NAMED if only is None else Addressed(only, path)
 
 
-def _serve(agent_id: UUID, path: str, only: UUID | None) -> Addressed | NotAddressed:
-    if only is not None and agent_id != only:
+def _serve(text: str, path: str, only: UUID | None) -> Addressed | NotAddressed:
+    if not _UUID.fullmatch(text):
         return NO_SUCH_AGENT
-    return Addressed(agent_id, path)
+    agent_id = UUID(text)
+    return Addressed(agent_id, path) if only in (None, agent_id) else NO_SUCH_AGENT

@@ -1,15 +1,14 @@
 """The shape of every answer, call by call. Pure.
 
 The hub speaks this shape already. It is checked once more here, because callers rely on this port
-and not on the version of the hub behind it: a field that is missing is an error of ours (502), never
-a surprise of theirs, and fields of a newer hub stay away from callers that may not know them.
+and not on the version of the hub behind it: a field that is missing is an error of ours (502), no
+surprise of theirs, and fields of a newer hub stay away from callers that may not know them.
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, get_args
 
-SIDES = frozenset({"LONG", "SHORT", "FLAT"})
-ACTIONS = frozenset({"OPEN_LONG", "OPEN_SHORT", "HOLD", "CLOSE"})
+from agent_shim.contract import Action, EndpointSide
 
 _Check = Callable[[Any], bool]
 
@@ -64,8 +63,8 @@ def _is_object(value: Any) -> bool:
     return isinstance(value, dict)
 
 
-def _one_of(words: frozenset[str]) -> _Check:
-    return lambda value: isinstance(value, str) and value in words
+def _one_of(words: tuple[str, ...]) -> _Check:
+    return lambda value: value in words
 
 
 def _or_null(check: _Check) -> _Check:
@@ -92,12 +91,12 @@ _SHAPES: Mapping[str, Mapping[str, _Check]] = {
         "last_price": _or_null(_is_number),
         "amount_usdt": _or_null(_is_number),
         "config_leverage": _or_null(_is_number),
-        "side": _one_of(SIDES),
+        "side": _one_of(get_args(EndpointSide)),
         "entry_price": _or_null(_is_number),
         "position_size_usdt": _or_null(_is_number),
         "leverage": _or_null(_is_number),
         "unrealized_pnl_usdt": _or_null(_is_number),
-        "last_action": _or_null(_one_of(ACTIONS)),
+        "last_action": _or_null(_one_of(get_args(Action))),
         "last_reason": _or_null(_is_text),
         "active_strategy": _or_null(_is_text),
     },

@@ -19,6 +19,8 @@ from typing import Any, Literal
 
 EndpointSide = Literal["LONG", "SHORT", "FLAT"]
 HubSide = Literal["long", "short"]
+Action = Literal["OPEN_LONG", "OPEN_SHORT", "HOLD", "CLOSE"]
+"""What an agent did last; the same words on both sides, null before its first tick."""
 
 AMOUNT_DECIMALS = 8
 

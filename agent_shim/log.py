@@ -14,8 +14,6 @@ _QUIET = ("httpx", "httpcore", "asyncio", "uvicorn.access")
 class JsonFormatter(logging.Formatter):
     """One JSON object a line: ts, level, logger, message, and the traceback as error."""
 
-    converter = time.gmtime
-
     def format(self, record: logging.LogRecord) -> str:
         body = {
             "ts": f"{self.formatTime(record, '%Y-%m-%dT%H:%M:%S')}.{int(record.msecs):03d}Z",
@@ -31,8 +29,11 @@ class JsonFormatter(logging.Formatter):
 def configure_logging(level: str, form: str) -> None:
     """Sets the root logger of this process; `form` is plain or json."""
     handler = logging.StreamHandler(sys.stderr)
-    plain = logging.Formatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s", "%H:%M:%S")
-    handler.setFormatter(JsonFormatter() if form == "json" else plain)
+    formatter = logging.Formatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s", "%H:%M:%S")
+    if form == "json":
+        formatter = JsonFormatter()
+        formatter.converter = time.gmtime
+    handler.setFormatter(formatter)
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     for name in _QUIET:
         logging.getLogger(name).setLevel(logging.WARNING)

@@ -14,7 +14,18 @@ from uuid import UUID
 T = TypeVar("T")
 
 SECRET_CHARACTERS_MIN = 16
-PORT_MAX = 65535
+PORT_MAX = 65_535
+
+_DEFAULTS = {
+    "ARTIC_SHIM_HOST": "127.0.0.1",
+    "ARTIC_SHIM_PORT": "8000",
+    "ARTIC_LOG_LEVEL": "info",
+    "ARTIC_LOG_FORMAT": "plain",
+}
+_NEEDED = {
+    "HUB_URL": "the hub's address, like http://127.0.0.1:9000",
+    "INTERNAL_SECRET": "what the hub lets agents in by, at least 16 characters",
+}
 
 
 class SettingsError(Exception):
@@ -37,29 +48,24 @@ class ShimSettings:
 def load_settings(environment: Mapping[str, str]) -> ShimSettings:
     """Reads them all. Raises SettingsError for the first that is missing or wrong."""
     told = {key: value.strip() for key, value in environment.items() if value.strip()}
-    only_agent = _read(told, "HUB_AGENT_ID", _agent_id, "id of the agent") if (
-        "HUB_AGENT_ID" in told
-    ) else None
+    only_agent = _read(told, "HUB_AGENT_ID", _agent_id) if "HUB_AGENT_ID" in told else None
     prefix = "ARTIC_" if only_agent is None else ""
-    hub_url = _read(told, f"{prefix}HUB_URL", _http_url, "address of the hub")
-    secret = _read(told, f"{prefix}INTERNAL_SECRET", _secret, "what the hub lets agents in by")
+    told = _DEFAULTS | told
     return ShimSettings(
-        host=_read(told | {}, "ARTIC_SHIM_HOST", _host, "", "127.0.0.1"),
-        port=_read(told, "ARTIC_SHIM_PORT", _port, "", "8000"),
-        hub_url=hub_url,
-        internal_secret=secret,
+        host=_read(told, "ARTIC_SHIM_HOST", _host),
+        port=_read(told, "ARTIC_SHIM_PORT", _port),
+        hub_url=_read(told, f"{prefix}HUB_URL", _http_url),
+        internal_secret=_read(told, f"{prefix}INTERNAL_SECRET", _secret),
         only_agent=only_agent,
-        log_level=_read(told, "ARTIC_LOG_LEVEL", _log_level, "", "info"),
-        log_format=_read(told, "ARTIC_LOG_FORMAT", _log_format, "", "plain"),
+        log_level=_read(told, "ARTIC_LOG_LEVEL", _log_level),
+        log_format=_read(told, "ARTIC_LOG_FORMAT", _log_format),
     )
 
 
-def _read(
-    told: Mapping[str, str], key: str, read: Callable[[str], T], says: str, default: str = ""
-) -> T:
-    text = told.get(key, default)
-    if not text:
-        raise SettingsError(f"{key} is not set: {says}")
+def _read(told: Mapping[str, str], key: str, read: Callable[[str], T]) -> T:
+    text = told.get(key)
+    if text is None:
+        raise SettingsError(f"{key} is not set: {_NEEDED[key.removeprefix('ARTIC_')]}")
     try:
         return read(text)
     except ValueError as error:
@@ -74,15 +80,13 @@ def _agent_id(text: str) -> UUID:
 
 
 def _http_url(text: str) -> str:
-    wrong = ValueError("must look like http://host:9000")
     try:
         parts = urlsplit(text)
-        has_port = parts.port != 0
-    except ValueError:  # what urllib says may show a part of the text, which may be a password
-        raise wrong from None
-    plain = not (parts.query or parts.fragment or parts.username or parts.password)
-    if parts.scheme not in {"http", "https"} or not parts.hostname or not has_port or not plain:
-        raise wrong
+        is_address = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
+    except ValueError:
+        is_address = False
+    if not is_address or not re.fullmatch(r"[^\s?#@]+", text):
+        raise ValueError("must look like http://host:9000") from None
     return text.rstrip("/")
 
 
@@ -101,7 +105,7 @@ def _host(text: str) -> str:
 
 
 def _port(text: str) -> int:
-    if not re.fullmatch(r"\d{1,5}", text) or not 1 <= int(text) <= PORT_MAX:
+    if not re.fullmatch(r"[0-9]{1,5}", text) or not 1 <= int(text) <= PORT_MAX:
         raise ValueError(f"must be a whole number from 1 to {PORT_MAX}")
     return int(text)
 

@@ -120,10 +120,12 @@ class FactOrder:
         for fact in facts:
             if self.last is None or fact.seq > self.last:
                 self._held[fact.seq] = fact
+        out = self._release()
         if len(self._held) > HELD_FACTS_MAX:
+            # The newest stays, so that it is seen that something is missing.
             newest = max(self._held)
             self._held = {newest: self._held[newest]}
-        return self._release()
+        return out
 
     def skip_to(self, seq: int) -> list[Fact]:
         """The record no longer has what comes before `seq`: goes on from there."""

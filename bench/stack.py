@@ -5,6 +5,7 @@ The servers write to disk as they do for anybody. Whatever happens, nothing is l
 
 import asyncio
 import os
+import re
 import shutil
 import signal
 import socket
@@ -20,6 +21,7 @@ from typing import Any
 
 import httpx
 
+from adapters import redis_keys as keys
 from adapters.db.connection import Database, close_database, connection, open_database
 from adapters.embedded_postgres import EmbeddedPostgres
 from adapters.embedded_redis import EmbeddedRedis
@@ -35,6 +37,7 @@ RECORDING = "BTCUSDT_1m_2024.csv"
 READY_S = 90.0
 STOP_S = 60.0
 _POLL_S = 0.05
+_COMPLAINT = re.compile(r"\b(ERROR|CRITICAL|Traceback)\b")
 
 
 class BenchError(Exception):
@@ -75,6 +78,11 @@ class Stack:
             if pid is not None:
                 found[name] = machine.tree(pid)
         return found
+
+    def errors(self) -> list[str]:
+        """What the processes have complained of so far."""
+        lines = self.log_path.read_text(errors="replace").splitlines()
+        return [line for line in lines if _COMPLAINT.search(line)]
 
     async def sql(self, query: str, *arguments: Any) -> list[tuple[Any, ...]]:
         """Rows of one question to PostgreSQL."""
@@ -137,6 +145,8 @@ async def _start(folder: Path, price_source: str, workers: int, running: AsyncEx
     running.push_async_callback(close_database, database)
     redis = open_redis(redis_url)
     running.push_async_callback(redis.aclose)
+    while await redis.get(keys.market_newest()) is None:  # no slot has a frame before the first
+        await asyncio.sleep(_POLL_S)
     return Stack(
         folder, redis, database, ShardStore(redis), redis_url, hub_url, postgres, redis_server, up
     )

@@ -201,7 +201,8 @@ async def unapplied(database: Database, older_than_s: float, limit: int) -> list
     """
     async with connection(database) as con:
         found = await con.fetch(
-            f"{_SELECT} WHERE applied_epoch < epoch AND updated_at <= clock_timestamp() - $1"
+            f"{_SELECT} WHERE applied_epoch < epoch"
+            " AND updated_at <= clock_timestamp() - $1::interval"
             " ORDER BY updated_at LIMIT $2",
             timedelta(seconds=older_than_s),
             limit,

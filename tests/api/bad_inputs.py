@@ -77,7 +77,10 @@ MALFORMED = [
     raw("1e400", b'{"a": 1e400}', 400, "the number 1e400 is out of range"),
     raw("-1e400", b'{"a": -1e400}', 400, "the number -1e400 is out of range"),
     raw(
-        "500 digits", b'{"a": ' + b"1" * 500 + b"}", 400, f"the number {'1' * 32}... is out of range"
+        "500 digits",
+        b'{"a": ' + b"1" * 500 + b"}",
+        400,
+        f"the number {'1' * 32}... is out of range",
     ),
     raw("half a pair", rb'{"name": "\ud800"}', 400, "a string holds half of a surrogate pair"),
     raw("half a pair as key", rb'{"\udc00": 1}', 400, "a string holds half of a surrogate pair"),

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from adapters.settings import Settings
-from tests.api.serving import AGENT, ServedHub, receive, receive_until, serve
+from tests.api.serving import AGENT, ServedHub, receive, serve
 from tests.integration.pool import TestPool, open_test_pool
 
 

@@ -153,19 +153,25 @@ class SideBySide:
         )
 
     def _commands(self, wishes: Sequence[Wish]) -> list[Command]:
-        return [command for wish in wishes for command in [self._command(wish)] * wish.times]
+        """Epochs go on from what the row has or was sent before in the same slot."""
+        newest = [reference.agent.epoch for reference in self.references]
+        commands: list[Command] = []
+        for wish in wishes:
+            epoch = max(newest[wish.row] + wish.epoch_step, 1)
+            newest[wish.row] = max(newest[wish.row], epoch)
+            commands += [self._command(wish, epoch)] * wish.times
+        return commands
 
-    def _command(self, wish: Wish) -> Command:
-        agent = self.references[wish.row].agent
+    def _command(self, wish: Wish, epoch: int) -> Command:
         configuration = self.scenario.configurations[wish.configuration]
-        agent_id = agent.agent_id
+        agent_id = self.references[wish.row].agent.agent_id
         if wish.newcomer or agent_id == bytes(16):
             self.newcomers += 1
             agent_id = bytes([wish.row]) + self.newcomers.to_bytes(14, "big") + b"\0"
         return Command(
             agent_id=agent_id,
             row=wish.row,
-            epoch=max(agent.epoch + wish.epoch_step, 1),
+            epoch=epoch,
             wanted=wish.wanted,
             close_position=wish.close_position,
             **vars(configuration),

@@ -115,7 +115,7 @@ async def test_the_same_batch_again_changes_nothing(world: World) -> None:
 async def test_another_run_cursor_or_shard_is_refused_and_nothing_is_stored(
     world: World, change: str
 ) -> None:
-    agent, _, events = await a_life(world)
+    _, _, events = await a_life(world)
     wrong = {
         "run_id": replace(events, run_id="b" * 40),
         "after_version": replace(events, after_version=1, entries=events.entries[2:]),

@@ -1,0 +1,66 @@
+"""Agents that trade much: each strategy with tight exits, wide ones, leverage, limits, intervals.
+
+The bodies are those of POST /api/agents. Threshold and exits are such that a minute of recorded
+prices at sixty times their speed gives each kind of round trip many times.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+from adapters.price_simulated import SYMBOLS
+from bench.recompute import AgentSettings
+from strategies import catalog
+
+STYLES: tuple[tuple[str, int, dict[str, Any]], ...] = (
+    ("tight", 1, {"stop_loss_pct": 0.03, "take_profit_pct": 0.03}),
+    ("by signal", 1, {"stop_loss_pct": 5.0, "take_profit_pct": 5.0}),
+    ("stopped out", 1, {"stop_loss_pct": 0.02, "take_profit_pct": 2.0, "leverage": 10}),
+    ("quick profit", 1, {"stop_loss_pct": 2.0, "take_profit_pct": 0.02, "leverage": 5}),
+    ("every third second", 3, {"stop_loss_pct": 0.05, "take_profit_pct": 0.05, "leverage": 3}),
+    (
+        "loss limit",
+        1,
+        {"stop_loss_pct": 0.2, "take_profit_pct": 0.2, "max_session_loss_usd": 12.0},
+    ),
+    ("no room", 1, {"stop_loss_pct": 5.0, "take_profit_pct": 5.0, "leverage": 125}),
+    (
+        "every fifth second, free",
+        5,
+        {"stop_loss_pct": 0.04, "take_profit_pct": 0.08, "fee_bps": 0.0, "slippage_bps": 0.0},
+    ),
+)
+"""(name, interval, what differs in risk_params)."""
+_POSITION_USD = (100.0, 250.0, 1000.0, 12345.67)
+_THRESHOLDS = (0.05, 0.1, 0.25, 0.5)
+
+
+def agent_body(number: int, recorded: bool) -> dict[str, Any]:
+    """The number-th agent; recorded: prices are those of the one recorded symbol."""
+    style, number_of_strategy = divmod(number, len(catalog.STRATEGIES))
+    name, interval, risk = STYLES[style % len(STYLES)]
+    strategy = catalog.STRATEGIES[number_of_strategy].name
+    return {
+        "name": f"{name} {number}",
+        "symbol": SYMBOLS[0] if recorded else SYMBOLS[number % 4],
+        "strategy_name": strategy,
+        "strategy_params": {"threshold": _THRESHOLDS[number % len(_THRESHOLDS)]},
+        "interval_seconds": interval,
+        "risk_params": {"max_position_usd": _POSITION_USD[number % len(_POSITION_USD)]} | risk,
+    }
+
+
+def settings_of(
+    agent_id: UUID, body: Mapping[str, Any], plan_id: int, start_slot: int
+) -> AgentSettings:
+    """The same agent as the recomputation takes it, from what its owner has asked for."""
+    risk = {key: value for key, value in body["risk_params"].items() if value is not None}
+    return AgentSettings(
+        agent_id=str(agent_id),
+        symbol=body["symbol"],
+        plan_id=plan_id,
+        start_slot=start_slot,
+        threshold=body["strategy_params"]["threshold"],
+        interval=body["interval_seconds"],
+        **risk,
+    )
