@@ -104,7 +104,7 @@ class LiveFeed:
         self._shards = shards
         self._sights = sights
         self._database = database
-        self._topics: dict[UUID, Topic] = {}
+        self.topics: dict[UUID, Topic] = {}
         self._channels: dict[str, Topic] = {}
         self._by_shard: dict[int, dict[UUID, tuple[Topic, WatchedAgent]]] = {}
         self._ticked: set[int] = set()
@@ -121,9 +121,9 @@ class LiveFeed:
 
     async def join(self, user_id: UUID, watcher: Watcher) -> None:
         """From now on the watcher gets what happens to the user's agents."""
-        topic = self._topics.get(user_id)
+        topic = self.topics.get(user_id)
         if topic is None:
-            topic = self._topics[user_id] = Topic(user_id)
+            topic = self.topics[user_id] = Topic(user_id)
             self._channels[topic.channel] = topic
             await self._broadcasts.subscribe(topic.channel)
         topic.watchers.add(watcher)
@@ -138,13 +138,13 @@ class LiveFeed:
 
     async def leave(self, user_id: UUID, watcher: Watcher) -> None:
         """The watcher has gone."""
-        topic = self._topics.get(user_id)
+        topic = self.topics.get(user_id)
         if topic is None:
             return
         topic.watchers.discard(watcher)
         if topic.watchers:
             return
-        del self._topics[user_id], self._channels[topic.channel]
+        del self.topics[user_id], self._channels[topic.channel]
         self._set_agents(topic, [])
         await self._broadcasts.unsubscribe(topic.channel)
 
@@ -154,7 +154,7 @@ class LiveFeed:
         Called whenever the client has been sent everything, so that its own pace is kept. False
         when there is nothing to do yet: its news rings when there is. Raises DatabaseError.
         """
-        topic = self._topics[user_id]
+        topic = self.topics[user_id]
         if topic.order.last is None:
             return False
         before = after = watcher.after or 0
@@ -172,7 +172,7 @@ class LiveFeed:
 
     def agents_changed(self, user_id: UUID) -> None:
         """An agent of the user was made, changed or deleted."""
-        topic = self._topics.get(user_id)
+        topic = self.topics.get(user_id)
         if topic is not None:
             topic.agents_known = False
             topic.record_due = True
@@ -275,7 +275,7 @@ class LiveFeed:
             await asyncio.sleep(COALESCE_S)
             self._record_news.clear()
             try:
-                for topic in list(self._topics.values()):
+                for topic in list(self.topics.values()):
                     if topic.record_due or loop.time() - topic.checked_at > CHECK_EVERY_S:
                         topic.checked_at = loop.time()
                         await self._read_record(topic)
@@ -296,7 +296,7 @@ class LiveFeed:
             if not topic.agents_known:
                 topic.agents_known = True
                 found = await agents.list_agents(self._database, topic.user_id)
-                if self._topics.get(topic.user_id) is topic:
+                if self.topics.get(topic.user_id) is topic:
                     self._set_agents(topic, found)
             if topic.order.last is None:
                 user = await users.get(self._database, topic.user_id)

@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 SEND_S_MAX = 30.0
 """A client that takes nothing for so long is too far behind."""
-CLOSE_S = 1.0
+CLOSE_S = 5.0
 RETRY_S = 1.0
 
 

@@ -56,9 +56,12 @@ def enough_trades(events: Events) -> list[str]:
     closed = [event for own in events.values() for event in own if event.kind == "closed"]
     sides = Counter("long" if event.side > 0 else "short" for event in closed)
     reasons = reasons_of(events)
+    by_market = sum(reasons[why] for why in ("stop_loss", "take_profit", "signal"))
     problems = []
-    if len(closed) < ROUND_TRIPS_MIN:
-        problems.append(f"only {len(closed)} round trips, {ROUND_TRIPS_MIN} are needed")
+    if by_market < ROUND_TRIPS_MIN:
+        problems.append(
+            f"only {by_market} round trips by stop, target or signal, {ROUND_TRIPS_MIN} are needed"
+        )
     problems += [f"no {side} round trip" for side in ("long", "short") if not sides[side]]
     wanted = ("stop_loss", "take_profit", "signal", "stopped", "deleted")
     problems += [f"no round trip closed by {why}" for why in wanted if not reasons[why]]

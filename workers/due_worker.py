@@ -130,14 +130,17 @@ class DueWorker(Worker):
                 if not task.cancelled() and (error := task.exception()) is not None:
                     logger.warning("job %s could not be finished: %s", job_id, error)
 
-    async def drain(self, within_s: float) -> None:
-        """Takes no more jobs, lets the running ones end, then closes its connections."""
+    async def drain(self, main_task: "asyncio.Task[None]", within_s: float) -> None:
+        """Takes no more jobs, lets the running ones end, then closes its connections.
+
+        main_task runs main(); what has not ended in time is canceled, and arq runs it again.
+        """
         self.allow_pick_jobs = False
         self.note_due(0)
-        running = list(self.tasks.values())
-        if running:
-            await asyncio.wait(running, timeout=within_s)
-        for task in running:
+        await asyncio.wait([main_task, *self.tasks.values()], timeout=within_s)
+        unfinished = [task for task in (main_task, *self.tasks.values()) if not task.done()]
+        for task in unfinished:
             task.cancel()
+        await asyncio.gather(*unfinished, return_exceptions=True)
         if self._pool is not None:
             await self._pool.aclose()

@@ -99,9 +99,7 @@ class WorkerProcess:
     async def _stop(self, queue: str) -> None:
         worker, task = self._workers.pop(queue)
         self.pool.queue.unlisten(queue)
-        await worker.drain(DRAIN_S)
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        await worker.drain(task, DRAIN_S)
 
     async def _ring(self) -> None:
         """Listens to the bells of every queue over one connection."""
@@ -129,8 +127,7 @@ class WorkerProcess:
             await asyncio.sleep(CLOCK_PERIOD_S)
 
     async def _end(self) -> None:
-        for queue in list(self._workers):
-            await self._stop(queue)
+        await asyncio.gather(*(self._stop(queue) for queue in list(self._workers)))
         try:
             await self._sentinel.keeper.leave()
         except AWAY as error:

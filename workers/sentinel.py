@@ -120,7 +120,7 @@ class Sentinel:
         pool.known.forget(shard)
         pool.suspects.discard(shard)
         if opened:
-            logger.warning("shard %d recovered from PostgreSQL", shard)
+            logger.info("shard %d opened: it is new, or Redis was started anew", shard)
             await pool.queue.enqueue(jobs.catch_up(shard, pool.clock.slot()))
         return opened
 

@@ -117,6 +117,8 @@ async def run_slots(
     run = SlotRun(head.slot, rows, head.skipped, head.folded_slot, inbox, unchanged)
     run.next_due = head.next_due
     if head.paused:
+        if (await pool.market.frame(now_slot)).frame is None:
+            return None  # prices have not come back yet, so the pause goes on
         run.skip(head.slot + 1, now_slot - 1, paused=True)
         run.slot, run.resumed = now_slot - 1, True
     _skip_too_old(run, now_slot)

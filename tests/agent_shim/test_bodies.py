@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from adapters.db.agents import Agent
 from agent_shim import bodies
+from agent_shim.contract import AMOUNT_DECIMALS
 from agent_shim.errors import FIELD_ERRORS_MAX, Refusal
 from api import agent_bodies, agent_endpoint, agent_logs
 from api.bodies import check_fields
@@ -132,7 +133,7 @@ BAD_FIELDS: list[tuple[str, object, str, str]] = [
 
 @pytest.mark.parametrize(("name", "value", "kind", "message"), BAD_FIELDS)
 def test_a_bad_field_is_named(name: str, value: object, kind: str, message: str) -> None:
-    refusal = refused(start, (START | {name: value}))
+    refusal = refused(start, START | {name: value})
     assert refusal.status == 422
     assert refusal.detail == [{"loc": ["body", name], "msg": message, "type": kind}]
 
@@ -150,7 +151,7 @@ def test_a_bad_field_is_named(name: str, value: object, kind: str, message: str)
     ],
 )
 def test_a_bad_field_of_config_is_named(name: str, value: object, kind: str, message: str) -> None:
-    refusal = refused(config, ({name: value}))
+    refusal = refused(config, {name: value})
     assert refusal.status == 422
     assert refusal.detail == [{"loc": ["body", name], "msg": message, "type": kind}]
 
@@ -176,7 +177,7 @@ def test_a_bad_field_of_config_is_named(name: str, value: object, kind: str, mes
 )
 def test_a_body_that_is_no_object_of_json(raw: bytes, kind: str, message: str) -> None:
     for read in (start, config):
-        refusal = refused(read, (raw))
+        refusal = refused(read, raw)
         assert refusal.status == 422
         assert refusal.detail == [{"loc": ["body"], "msg": message, "type": kind}]
 
@@ -186,7 +187,7 @@ def test_a_body_that_is_no_object_of_json(raw: bytes, kind: str, message: str) -
 )
 def test_a_body_of_another_kind(content_type: str) -> None:
     for read in (start, config):
-        refusal = refused(read, (b'{"tp_pct": 0.1}', content_type))
+        refusal = refused(read, b'{"tp_pct": 0.1}', content_type)
         assert refusal.detail == [
             {"loc": ["body"], "msg": "send the body as application/json", "type": "json_type"}
         ]
@@ -197,7 +198,7 @@ def test_the_kind_may_name_its_letters() -> None:
 
 
 def test_every_bad_field_is_named_at_once() -> None:
-    refusal = refused(start, ({"symbol": None, "leverage": 0, "foo": 1, "live_mode": True}))
+    refusal = refused(start, {"symbol": None, "leverage": 0, "foo": 1, "live_mode": True})
     assert isinstance(refusal.detail, list)
     assert [(each["loc"][1], each["type"]) for each in refusal.detail] == [
         ("leverage", "greater_than"),
@@ -209,20 +210,20 @@ def test_every_bad_field_is_named_at_once() -> None:
 
 def test_a_flood_of_bad_fields_is_cut() -> None:
     many = {"x" * 1_000 + str(number): 1 for number in range(500)}
-    refusal = refused(start, (many))
+    refusal = refused(start, many)
     assert isinstance(refusal.detail, list)
     assert len(refusal.detail) == FIELD_ERRORS_MAX
     assert refusal.detail[0]["loc"] == ["body", "x" * 64]
 
 
 def test_live_mode_is_a_conflict_once_the_rest_is_right() -> None:
-    refusal = refused(start, (START | {"live_mode": True}))
+    refusal = refused(start, START | {"live_mode": True})
     assert (refusal.status, refusal.detail) == (409, LIVE)
-    assert refused(start, ({"live_mode": True})).status == 422
+    assert refused(start, {"live_mode": True}).status == 422
 
 
 def test_config_needs_a_body() -> None:
-    refusal = refused(config, (b""))
+    refusal = refused(config, b"")
     assert refusal.detail == [{"loc": ["body"], "msg": "required", "type": "missing"}]
     assert config(b"{}") == {}
 
@@ -254,7 +255,7 @@ def test_a_stop_closes_unless_it_is_told_otherwise() -> None:
     ],
 )
 def test_a_stop_that_is_not_clear(query: bodies.Query, name: str, kind: str, message: str) -> None:
-    refusal = refused(bodies.read_stop_query, (query))
+    refusal = refused(bodies.read_stop_query, query)
     assert refusal.status == 422
     assert refusal.detail == [{"loc": ["query", name], "msg": message, "type": kind}]
 
@@ -262,7 +263,7 @@ def test_a_stop_that_is_not_clear(query: bodies.Query, name: str, kind: str, mes
 def test_a_stop_takes_no_body() -> None:
     bodies.read_no_body(b" ")
     bodies.read_no_body(b"{}\n")
-    refusal = refused(bodies.read_no_body, (b'{"close_position": false}'))
+    refusal = refused(bodies.read_no_body, b'{"close_position": false}')
     assert refusal.detail == [
         {"loc": ["body"], "msg": "this call takes no body", "type": "extra_forbidden"}
     ]
@@ -273,7 +274,7 @@ def test_how_many_lines_of_the_log() -> None:
     assert bodies.read_logs_query([("limit", "1")]) == 1
     assert bodies.read_logs_query([("limit", "1000")]) == 1000
     for text in ("0", "-1", "1001", "1.5", "many", "", "٣", "9" * 5_000):
-        refusal = refused(bodies.read_logs_query, ([("limit", text)]))
+        refusal = refused(bodies.read_logs_query, [("limit", text)])
         message = "expected a whole number from 1 to 1000"
         assert refusal.detail == [
             {"loc": ["query", "limit"], "msg": message, "type": "int_parsing"}
@@ -282,7 +283,7 @@ def test_how_many_lines_of_the_log() -> None:
 
 def test_no_query_where_none_belongs() -> None:
     bodies.read_no_query([])
-    refusal = refused(bodies.read_no_query, ([("verbose", "1")]))
+    refusal = refused(bodies.read_no_query, [("verbose", "1")])
     assert refusal.detail == [
         {"loc": ["query", "verbose"], "msg": "unknown parameter", "type": "extra_forbidden"}
     ]
@@ -293,7 +294,7 @@ def test_the_limits_are_the_hubs() -> None:
     assert bodies.POSITION_USD_MAX == agent_bodies.POSITION_USD_MAX
     assert bodies.PCT_MAX == agent_bodies.PCT_MAX
     assert bodies.PCT_DECIMALS == agent_bodies.PCT_DECIMALS
-    assert bodies.AMOUNT_DECIMALS == agent_bodies.USD_DECIMALS
+    assert AMOUNT_DECIMALS == agent_bodies.USD_DECIMALS
     assert bodies.INTERVAL_S_MAX == agent_bodies.INTERVAL_S_MAX
     assert bodies.SYMBOL_CHARACTERS_MAX == agent_bodies.SYMBOL_CHARACTERS_MAX
     assert bodies.LOG_LINES_MAX == agent_logs.LOGS_MAX

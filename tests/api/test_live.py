@@ -1,12 +1,28 @@
 """The hub over a running pool, through a real socket: REST, the stream, and both together."""
 
+import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 
+import msgspec
 import pytest
+from websockets.exceptions import ConnectionClosed
 
+from adapters import redis_keys as keys
+from adapters.redis_client import command
 from adapters.settings import Settings
-from tests.api.serving import AGENT, ServedHub, receive, serve
+from tests.api.serving import ServedHub, receive, receive_until, serve
+from tests.conftest import wait_for
 from tests.integration.pool import TestPool, open_test_pool
+
+TIGHT: dict[str, Any] = {
+    "symbol": "BTC/USDT",
+    "strategy_name": "simple_momentum",
+    "strategy_params": {"threshold": 0.01},
+    "risk_params": {"stop_loss_pct": 0.004, "take_profit_pct": 0.004, "fee_bps": 1},
+}
+"""An agent that opens at once and closes within seconds."""
+FACTS = ("trade", "log")
 
 
 @pytest.fixture
@@ -22,12 +38,205 @@ async def served(settings: Settings) -> AsyncIterator[ServedHub]:
         yield hub
 
 
-async def test_first(pool: TestPool, served: ServedHub) -> None:
+def facts(messages: list[dict[str, Any]]) -> list[int]:
+    """The seq of every trade and stored log."""
+    return [each["seq"] for each in messages if each["type"] in FACTS and each["seq"] is not None]
+
+
+async def test_the_life_of_an_agent(pool: TestPool, served: ServedHub) -> None:
     _, token = await served.token("alice")
     async with served.http(token) as http, served.socket(token) as stream:
-        made = await http.post("/api/agents", json=AGENT)
-        assert made.status_code == 201
-        for _ in range(30):
-            print(await receive(stream))
-        print((await http.get(f"/api/agents/{made.json()['id']}/status")).json())
-        print((await http.get(f"/api/agents/{made.json()['id']}/logs")).json())
+        made = await http.post("/api/agents", json=TIGHT)
+        assert made.status_code == 201, made.text
+        path = f"/api/agents/{made.json()['id']}"
+        seen = await receive_until(stream, "trade", event="closed", seconds=60)
+        assert facts(seen) == list(range(1, len(facts(seen)) + 1))
+        statuses = [each["data"] for each in seen if each["type"] == "agent_status"]
+        ticks = [each["ticks"] for each in statuses if each["status"] == "running"]
+        assert ticks == sorted(ticks)
+        assert len(set(ticks)) > len(ticks) // 2
+        assert any(each["position"] for each in statuses)
+        trade = seen[-1]["data"]["trade"]
+        listed = (await http.get(f"{path}/trades")).json()
+        assert trade in listed["trades"]
+        assert trade["close_reason"] in ("stop_loss", "take_profit", "signal")
+        status = (await http.get(f"{path}/status")).json()
+        assert status["price_source"] == "simulated"
+        assert status["stale"] is False
+        assert status["ticks"] >= max(ticks)
+        entries = (await http.get(f"{path}/logs")).json()["entries"]
+        assert {"init", "start", "action", "tick"} <= {entry["level"] for entry in entries}
+        assert [entry["ts"] for entry in entries] == sorted(entry["ts"] for entry in entries)
+        stopped = await http.post(f"{path}/stop")
+        assert stopped.json()["status"] == "stopped"
+        await receive_until(stream, "agent_status", status="stopped", position=None)
+        assert (await http.get(f"{path}/status")).json()["position"] is None
+        assert (await http.post(f"{path}/start")).status_code == 200
+        await receive_until(stream, "agent_status", status="running")
+        price = (await http.get("/api/market/price?symbol=btcusdt")).json()
+        assert (price["symbol"], price["source"], price["stale"]) == (
+            "BTC/USDT",
+            "simulated",
+            False,
+        )
+        assert (await http.delete(path)).status_code == 204
+        assert (await http.get(path)).status_code == 404
+        await receive_until(stream, "log", entries=[deleted_line(seen)], seconds=15)
+
+
+def deleted_line(seen: list[dict[str, Any]]) -> Any:
+    """Equal to the log line of a deletion, whenever it was."""
+
+    class Line:
+        def __eq__(self, other: object) -> bool:
+            return isinstance(other, dict) and other["message"] == "agent deleted"
+
+        __hash__ = None
+
+    return Line()
+
+
+async def test_tick_lines_come_in_tens_and_agree_with_the_log(
+    pool: TestPool, served: ServedHub
+) -> None:
+    _, token = await served.token("alice")
+    async with served.http(token) as http, served.socket(token) as stream:
+        made = (await http.post("/api/agents", json=TIGHT)).json()
+        while True:
+            message = (await receive_until(stream, "log", seconds=30))[-1]
+            if message["seq"] is None:
+                break
+        lines = message["data"]["entries"]
+        assert [line["level"] for line in lines] == ["tick"] * 10
+        path = f"/api/agents/{made['id']}/logs?level=tick&limit=300"
+        logged = (await http.get(path)).json()["entries"]
+        known = {line["ts"]: line["message"] for line in logged}
+        # The position of a slot is known from the trade, whose record is a moment behind.
+        assert [known[line["ts"]].partition("), ")[0] for line in lines] == [
+            line["message"].partition("), ")[0] for line in lines
+        ]
+        older = f"{path}&before={lines[5]['ts']}"
+        assert (await http.get(older)).json()["entries"][-1]["ts"] < lines[5]["ts"]
+
+
+async def test_since_replays_and_goes_on_without_gap_or_double(
+    pool: TestPool, served: ServedHub
+) -> None:
+    _, token = await served.token("alice")
+    async with served.http(token) as http, served.socket(token) as stream:
+        await http.post("/api/agents", json=TIGHT)
+        first = facts(await receive_until(stream, "trade", event="closed", seconds=60))
+        async with served.socket(token, "&since=0") as all_again:
+            again = facts(await receive_until(all_again, "trade", event="closed", seconds=60))
+            assert again == first
+            half = again[len(again) // 2]
+            async with served.socket(token, f"&since={half}") as rest:
+                later = await receive_until(rest, "trade", event="opened", seconds=60)
+                more = await receive_until(rest, "trade", event="closed", seconds=60)
+                seqs = facts(later + more)
+                assert seqs == list(range(half + 1, half + 1 + len(seqs)))
+                assert seqs[-1] >= first[-1]
+
+
+async def test_a_stream_has_its_owners_agents_only(pool: TestPool, served: ServedHub) -> None:
+    _, alices = await served.token("alice")
+    _, bobs = await served.token("bob")
+    async with served.http(alices) as alice, served.http(bobs) as bob:
+        one = (await alice.post("/api/agents", json=TIGHT)).json()["id"]
+        two = (await alice.post("/api/agents", json=TIGHT | {"symbol": "ETH"})).json()["id"]
+        mine = (await bob.post("/api/agents", json=TIGHT)).json()["id"]
+        async with (
+            served.socket(alices) as all_of_hers,
+            served.socket(alices, f"&agents={two}") as one_of_hers,
+            served.socket(bobs, f"&agents={one},{two},{mine}") as all_of_his,
+        ):
+            seen = {each["agent_id"] for each in await collect(all_of_hers, 12)}
+            assert seen == {one, two}
+            assert {each["agent_id"] for each in await collect(one_of_hers, 5)} == {two}
+            assert {each["agent_id"] for each in await collect(all_of_his, 5)} == {mine}
+
+
+async def collect(stream: Any, count: int) -> list[dict[str, Any]]:
+    """The next messages."""
+    return [await receive(stream) for _ in range(count)]
+
+
+async def test_every_message_arrives_though_redis_drops_the_subscription(
+    pool: TestPool, served: ServedHub
+) -> None:
+    _, token = await served.token("alice")
+    async with served.http(token) as http, served.socket(token) as stream:
+        for symbol in ("BTC", "ETH", "SOL"):
+            await http.post("/api/agents", json=TIGHT | {"symbol": symbol})
+        seen: list[int] = []
+        for _ in range(3):
+            await command(pool.pool.state_redis, "CLIENT", "KILL", "TYPE", "pubsub")
+            seen += facts(await receive_until(stream, "trade", seconds=60))
+        assert seen == list(range(1, len(seen) + 1))
+        assert len(seen) >= 9
+
+
+@pytest.mark.parametrize("token", ["", "x", "a.b.c"])
+async def test_a_bad_token_is_accepted_and_closed(served: ServedHub, token: str) -> None:
+    async with served.socket(token) as stream:
+        with pytest.raises(ConnectionClosed):
+            await receive(stream)
+        assert stream.close_code == 4401
+
+
+async def test_bad_wishes_are_closed(served: ServedHub) -> None:
+    _, token = await served.token("alice")
+    for query, reason in [
+        ("&since=x", "since must be a whole number"),
+        ("&agents=x", "agents must be ids with commas between them"),
+    ]:
+        async with served.socket(token, query) as stream:
+            with pytest.raises(ConnectionClosed):
+                await receive(stream)
+            assert (stream.close_code, stream.close_reason) == (4400, reason)
+
+
+async def test_one_that_reads_nothing_is_closed_and_costs_bounded_memory(
+    served: ServedHub,
+) -> None:
+    user_id, token = await served.token("alice")
+    channel = keys.user_channel(str(user_id))
+    redis = served.hub.state_redis
+    async with served.socket(token, max_queue=1) as slow, served.socket(token) as quick:
+        topics = served.hub.live.topics
+        await wait_for(lambda: user_id in topics and topics[user_id].order.last == 0)
+        reading = asyncio.create_task(read_all(quick))
+        watchers = set(topics[user_id].watchers)
+        seq = 0
+        while len(topics[user_id].watchers) == 2 and seq < 60_000:
+            for _ in range(50):
+                seq += 1
+                await command(redis, "PUBLISH", channel, big_fact(seq, user_id))
+            await wait_for(lambda: topics[user_id].order.last == seq)
+            assert all(len(each.outbox) <= 5_000 for each in watchers)
+        assert len(topics[user_id].watchers) == 1
+        with pytest.raises(ConnectionClosed):
+            while True:
+                await slow.recv()
+        assert slow.close_code in (4408, 1006)
+        reading.cancel()
+
+
+async def read_all(stream: Any) -> None:
+    """Reads until it is canceled."""
+    while True:
+        await stream.recv()
+
+
+def big_fact(seq: int, agent_id: object) -> bytes:
+    """A log message of four kilobytes, as the ledger publishes it."""
+    entry = {"ts": "2026-01-01T00:00:00.000Z", "level": "warn", "message": "x" * 4_000}
+    return msgspec.json.encode(
+        {
+            "type": "log",
+            "agent_id": str(agent_id),
+            "seq": seq,
+            "ts": entry["ts"],
+            "data": {"entries": [entry]},
+        }
+    )

@@ -43,7 +43,9 @@ class TestPool:
         self.task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Starts the worker."""
+        """Starts a worker; as a new process would, it remembers nothing."""
+        self.pool.known.clear()
+        self.process = WorkerProcess(self.pool, QUEUES)
         self.task = asyncio.create_task(self.process.run())
 
     async def stop(self) -> None:

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from adapters.db import agents
+from adapters.redis_client import command
 from adapters.settings import Settings
 from engine.rows import RowStatus
 from engine.schedule import counts
@@ -16,6 +17,7 @@ from tests.integration.pool import TestPool, open_test_pool
 async def pool(settings: Settings) -> AsyncIterator[TestPool]:
     async with open_test_pool(settings) as test_pool:
         test_pool.start()
+        await wait_for(test_pool.pool.market.newest, seconds=5, what="the first frame")
         yield test_pool
 
 
@@ -66,3 +68,35 @@ async def test_a_stop_is_applied_and_a_delete_frees_the_row(pool: TestPool) -> N
     second = await pool.create()
     assert (second.shard, second.row) == (agent.shard, agent.row)
     assert second.epoch > stopped.epoch
+
+
+async def test_an_agent_of_a_new_shard_has_missed_nothing(pool: TestPool) -> None:
+    agent = await pool.create()
+    await pool.ticked(agent)
+    found = await pool.pool.shards.read_row(agent.shard, agent.row)
+    assert found is not None
+    head, row = found
+    assert counts(row, head.slot, head.skipped, head.folded_slot)[1] == 0
+
+
+async def test_everything_in_redis_may_be_lost(pool: TestPool) -> None:
+    running, stopped = await pool.create(), await pool.create()
+    await pool.ticked(running)
+    await pool.want(stopped, "stopped")
+
+    async def stored() -> bool:
+        records = await agents.agents_of_shard(pool.pool.database, running.shard)
+        return [record.applied_epoch for record in records] == [1, 2]
+
+    await wait_for(stored, seconds=5)
+    await pool.stop()
+    await command(pool.pool.state_redis, "FLUSHALL")
+    pool.start()
+
+    async def back() -> bool:
+        rows = await pool.row(running), await pool.row(stopped)
+        states = [None if row is None else int(row["status"]) for row in rows]
+        return states == [RowStatus.RUNNING, RowStatus.STOPPED]
+
+    await wait_for(back, seconds=15)
+    await pool.ticked(running, seconds=10)

@@ -55,9 +55,7 @@ async def bench(redis: Redis, redis_url: str) -> AsyncIterator[Bench]:
     bench = Bench(redis, redis_url)
     yield bench
     bench.hold.set()
-    await bench.worker.drain(1)
-    bench.task.cancel()
-    await asyncio.gather(bench.task, return_exceptions=True)
+    await bench.worker.drain(bench.task, 1)
 
 
 async def test_a_job_runs_when_it_is_due_not_at_the_next_poll(bench: Bench) -> None:
@@ -109,7 +107,7 @@ async def test_a_drained_worker_lets_its_job_end_and_takes_no_other(bench: Bench
     bench.hold.clear()
     await bench.enqueue(1)
     await wait_for(lambda: bench.ran)
-    draining = asyncio.create_task(bench.worker.drain(5))
+    draining = asyncio.create_task(bench.worker.drain(bench.task, 5))
     await asyncio.sleep(0)
     await bench.enqueue(2)
     bench.hold.set()

@@ -7,7 +7,7 @@ import pytest
 from adapters.db import history, users
 from adapters.db.errors import BadCursor
 from adapters.db.ledger import store_events
-from adapters.db.records import iso
+from adapters.db.records import LogLine, iso
 from tests.adapters.db.conftest import World
 from tests.adapters.db.stories import SLOT, Story, batch
 
@@ -46,7 +46,7 @@ async def test_log_pages_never_tear_a_second_apart(world: World) -> None:
     everything = await history.logs_of(world.db, world.user, agent)
     a_trade = ["action", "sl_tp", "action"]
     assert [line.level for line in everything] == ["init", "start", *a_trade, *a_trade, *a_trade]
-    seen = []
+    seen: list[LogLine] = []
     before = None
     while page := await history.logs_of(world.db, world.user, agent, limit=2, before=before):
         seen = page + seen

@@ -8,8 +8,10 @@ import pytest
 
 from adapters.db import agents, history, shards
 from adapters.db.agents import Agent
+from adapters.db.connection import connection
 from adapters.db.ledger import store_events
 from adapters.db.records import Refusal, ShardEvents
+from engine.events import event_id
 from engine.rows import Reason
 from tests.adapters.db.conftest import World
 from tests.adapters.db.stories import SLOT, Story, batch
@@ -282,6 +284,57 @@ async def test_what_postgresql_refuses_goes_to_quarantine_but_its_row_is_kept(
     assert (row.seq, row.record) == (2, story.record.tobytes())
     go_on = await store_events(world.db, [batch(agent.shard, 1, [story.opened()])])
     assert go_on.shards[agent.shard].refused is None
+
+
+async def test_of_two_shards_the_one_with_a_refused_event_does_not_hold_up_the_other(
+    world: World,
+) -> None:
+    one = await world.agent()
+    other = await _in_another_shard(world, one)
+    story, calm = Story(one), Story(other)
+    bad = [story.created(), story.failed("\0"), story.opened(), story.failed("\0")]
+    good = [calm.created(), calm.opened(), calm.closed(), calm.stopped()]
+    result = await store_events(
+        world.db, [batch(one.shard, 0, bad), batch(other.shard, 0, good)]
+    )
+    assert (result.shards[one.shard].stored, result.shards[one.shard].quarantined) == (2, 2)
+    assert (result.shards[other.shard].stored, result.shards[other.shard].quarantined) == (4, 0)
+    assert [m.seq for m in result.messages] == list(range(1, 10))
+    page = await history.messages_since(world.db, world.user, 0, 99)
+    assert list(page.messages) == list(result.messages)
+    assert page.newest == 9
+    (row,) = [r for r in await shards.newest_rows(world.db, one.shard) if r.agent_id == one.id]
+    assert (row.seq, row.record) == (4, story.record.tobytes())
+    now = await agents.get_agent(world.db, world.user, other.id)
+    assert now is not None
+    assert now.status == "stopped"
+
+
+async def test_a_log_line_that_is_stored_already_freezes_its_shard_and_no_other(
+    world: World,
+) -> None:
+    one = await world.agent()
+    other = await _in_another_shard(world, one)
+    story, calm = Story(one), Story(other)
+    events = [story.created(), story.started(), story.opened()]
+    async with connection(world.db) as con:
+        await con.execute(
+            "INSERT INTO logs VALUES ($1, $2, $3, 1, now(), 'init', 'somebody else wrote this')",
+            event_id(one.id.bytes, 3),
+            one.id,
+            world.user,
+        )
+    result = await store_events(
+        world.db,
+        [batch(one.shard, 0, events), batch(other.shard, 0, [calm.created(), calm.opened()])],
+    )
+    frozen = result.shards[one.shard]
+    assert (frozen.refused, frozen.version) == (Refusal.FROZEN, 0)
+    assert frozen.frozen is not None
+    assert "stored with other content" in frozen.frozen
+    assert result.shards[other.shard].stored == 2
+    assert [(m.seq, m.agent_id) for m in result.messages] == [(n, other.id) for n in (1, 2, 3)]
+    assert await world.ask("SELECT count(*) FROM trades WHERE agent_id = $1", one.id) == [(0,)]
 
 
 @pytest.mark.parametrize("price", [float("nan"), float("inf"), 1e20, 1.23456789012e-8])

@@ -1,0 +1,90 @@
+"""What a shard goes on from after a loss, case by case."""
+
+from uuid import uuid4
+
+import numpy as np
+
+from adapters.db.shards import NewestRow, ShardProgress
+from adapters.recovery import recovered_state
+from adapters.shard_store import Head, ShardState
+from engine.rows import ROW_SCHEMA, Rows, empty_rows
+from engine.schedule import SkippedRange
+
+NOW = 1_800_000_000
+AGENT = uuid4()
+
+
+def progress(version: int = 0, slot: int = 0) -> ShardProgress:
+    return ShardProgress(0, "BTC/USDT", version, slot, "new", None)
+
+
+def table(epoch: int, seq: int) -> Rows:
+    rows = empty_rows(1)
+    rows["agent_id"] = np.void(AGENT.bytes)
+    rows["epoch"], rows["seq"] = epoch, seq
+    return rows
+
+
+def on_record(epoch: int, seq: int, row: int = 0) -> NewestRow:
+    record = table(epoch, seq)[0].tobytes()
+    return NewestRow(row, AGENT, epoch, seq, 1, record)
+
+
+def in_redis(
+    rows: Rows, version: int = 5, slot: int = NOW - 20, paused: bool = False
+) -> ShardState:
+    skipped = (SkippedRange(1, 2, True),)
+    head = Head(version, slot, None, ROW_SCHEMA, "old", skipped, 7, paused)
+    return ShardState(head, rows, ())
+
+
+def recovered(
+    seen: ShardState | None, cursor: ShardProgress, newest: list[NewestRow]
+) -> ShardState:
+    return recovered_state(seen, cursor, newest, "new", NOW)
+
+
+def test_a_new_shard_begins_now() -> None:
+    given_out = NewestRow(0, AGENT, 1, 0, 0, None)
+    state = recovered(None, progress(), [given_out])
+    assert state.head.slot == NOW - 1
+    assert state.head.version == 1
+    assert not state.rows["status"].any()
+
+
+def test_an_empty_redis_goes_on_from_the_record() -> None:
+    state = recovered(None, progress(version=41, slot=NOW - 300), [on_record(3, 12, row=2)])
+    assert (state.head.version, state.head.slot) == (42, NOW - 300)
+    assert state.rows["seq"].tolist() == [0, 0, 12]
+    assert state.head.run_id == "new"
+
+
+def test_a_restart_that_lost_nothing_keeps_its_rows() -> None:
+    state = recovered(
+        in_redis(table(3, 12)), progress(version=4, slot=NOW - 21), [on_record(3, 12)]
+    )
+    assert state.head.version == 6
+    assert state.head.slot == NOW - 20
+    assert (state.head.skipped, state.head.folded_slot) == ((SkippedRange(1, 2, True),), 7)
+    assert state.rows["seq"].tolist() == [12]
+
+
+def test_a_lost_second_comes_back_from_the_record() -> None:
+    lost = in_redis(table(3, 11), version=5, slot=NOW - 20)
+    state = recovered(lost, progress(version=7, slot=NOW - 18), [on_record(3, 13)])
+    assert (state.head.version, state.head.slot) == (8, NOW - 18)
+    assert state.rows["seq"].tolist() == [13]
+
+
+def test_a_tombstone_of_the_record_is_newer_than_the_agent_in_redis() -> None:
+    state = recovered(in_redis(table(3, 40)), progress(version=9), [on_record(4, 2)])
+    assert state.rows["epoch"].tolist() == [4]
+
+
+def test_a_row_that_is_ahead_of_the_record_stays() -> None:
+    state = recovered(in_redis(table(3, 14)), progress(version=2), [on_record(3, 12)])
+    assert state.rows["seq"].tolist() == [14]
+
+
+def test_an_orderly_stop_stays_one() -> None:
+    assert recovered(in_redis(table(1, 1), paused=True), progress(version=3), []).head.paused
