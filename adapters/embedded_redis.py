@@ -14,7 +14,6 @@ import time
 from pathlib import Path
 
 from adapters.embedded_place import make_data_dir, socket_folder
-from adapters.errors import RedisAway
 from adapters.processes import (
     ProcessError,
     log_tail,
@@ -23,7 +22,6 @@ from adapters.processes import (
     stop_process,
     write_pid,
 )
-from adapters.redis_client import RedisError, away_as_error, open_redis
 
 VERSION_MIN = (6, 2)
 _NAMES = ("redis-server", "valkey-server")
@@ -118,17 +116,20 @@ def find_program() -> str:
 
 
 async def check_redis(url: str, key: str = "ARTIC_REDIS_URL") -> None:
-    """Asks a server that somebody else runs for its version. ProcessError with one line when that
-    fails.
+    """Asks a server that somebody else runs for its version.
+
+    Raises ProcessError, with one line that names the key of the setting, when that fails.
     """
+    # here, because the library takes longer to load than the embedded server to start
+    from adapters.redis_client import AWAY, RedisError, open_redis
+
     try:
         client = open_redis(url, max_connections=1)
         try:
-            async with away_as_error():
-                shown = (await client.info("server"))["redis_version"]
+            shown = (await client.info("server"))["redis_version"]
         finally:
             await client.aclose()
-    except RedisAway as error:
+    except AWAY as error:
         raise ProcessError(f"the Redis of {key} does not answer: {error}") from error
     except (RedisError, ValueError) as error:
         raise ProcessError(f"the Redis of {key} refuses us: {error}") from error

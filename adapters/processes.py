@@ -89,6 +89,13 @@ def start_log(log_path: Path) -> None:
         log_path.replace(log_path.with_name(log_path.name + ".1"))
 
 
+def append_log(log_path: Path, text: bytes) -> None:
+    """Adds to a log that is kept from growing without end."""
+    start_log(log_path)
+    with log_path.open("ab") as log:
+        log.write(text)
+
+
 def log_tail(log_path: Path, lines: int = 3) -> str:
     """The last lines of a log in one line, for an error message."""
     try:

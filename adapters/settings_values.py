@@ -78,6 +78,8 @@ def secret(length_min: int) -> Callable[[str], str]:
     def read(text: str) -> str:
         if len(text) < length_min:
             raise ValueError(f"must have at least {length_min} characters")
+        if not (text.isascii() and text.isprintable()):
+            raise ValueError("must be printable ASCII: some of them travel in headers")
         return text
 
     return read

@@ -23,8 +23,6 @@ Rows = NDArray[np.void]
 
 INBOX_MAX = 20_000
 """Commands a shard may have waiting; one bulk call of 10,000 fits twice."""
-INBOX_READ_MAX = 5_000
-"""Commands one tick reads."""
 EVENTS_MAX = 200_000
 """Events a shard may hold that the ledger has not stored; ticks stop opening long before."""
 WHOLE_TABLE_ABOVE = 256
@@ -178,7 +176,7 @@ class ShardStore:
         """
         pipe = self.redis.pipeline(transaction=False)
         pipe.hgetall(keys.shard_head(shard))
-        pipe.lrange(keys.shard_inbox(shard), 0, INBOX_READ_MAX - 1)
+        pipe.lrange(keys.shard_inbox(shard), 0, -1)
         if known is None:
             pipe.get(keys.shard_rows(shard))
         answers: list[Any] = await pipe.execute()

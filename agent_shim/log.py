@@ -8,7 +8,7 @@ import logging
 import sys
 import time
 
-_QUIET = ("httpx", "httpcore", "asyncio", "uvicorn.access")
+_QUIET = ("httpx", "httpcore", "asyncio", "uvicorn")
 
 
 class JsonFormatter(logging.Formatter):

@@ -31,6 +31,7 @@ def server_config(app: Starlette, settings: Settings) -> uvicorn.Config:
         lifespan="on",
         timeout_graceful_shutdown=GRACE_S,
         ws_max_size=SOCKET_BYTES_MAX,
+        ws_per_message_deflate=False,  # it keeps some hundred kilobytes for each client
         ws_ping_interval=PING_S,
         ws_ping_timeout=PING_S,
     )
@@ -47,7 +48,13 @@ def main() -> None:
     except PriceSourceError as error:
         print(f"error: ARTIC_PRICE_SOURCE: {error}", file=sys.stderr)
         raise SystemExit(1) from None
-    uvicorn.Server(server_config(create_app(settings, source), settings)).run()
+    server = uvicorn.Server(server_config(create_app(settings, source), settings))
+    try:
+        server.run()
+    except KeyboardInterrupt:
+        return  # Ctrl-C, after everything was closed
+    if not server.started:
+        raise SystemExit(1)
 
 
 if __name__ == "__main__":

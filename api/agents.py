@@ -90,6 +90,7 @@ async def create_agent(request: Request) -> Response:
     hub, caller = hub_of(request), caller_of(request)
     wanted = read_configuration(await read_json(request), hub.symbols)
     agent = await commands.create_agent(hub, caller.user_id, wanted)
+    hub.directory.keep([agent])
     headers = {"Location": f"/api/agents/{agent.id}"}
     return answer(agent_answer(agent, None), 201, headers)
 
@@ -122,21 +123,29 @@ async def stop_agent(request: Request) -> Response:
 async def delete_agent(request: Request) -> Response:
     """DELETE /api/agents/{id}."""
     caller = caller_of(request)
-    await commands.delete_agent(hub_of(request), caller.user_id, agent_id_of(request))
+    hub, agent_id = hub_of(request), agent_id_of(request)
+    await commands.delete_agent(hub, caller.user_id, agent_id)
+    hub.directory.forget(agent_id)
     return no_content()
 
 
 async def get_status(request: Request) -> Response:
     """GET /api/agents/{id}/status."""
-    return answer(await status_of(hub_of(request), await own_agent(request)))
+    hub = hub_of(request)
+    # The one read that goes on without PostgreSQL.
+    agent = await hub.directory.get(caller_of(request).user_id, agent_id_of(request))
+    if agent is None:
+        raise not_found("agent")
+    return answer(await status_of(hub, agent))
 
 
 async def own_agent(request: Request) -> Agent:
     """The agent of the path if it is the caller's, else 404; 401 comes before it."""
-    caller = caller_of(request)
-    agent = await agents.get_agent(hub_of(request).database, caller.user_id, agent_id_of(request))
+    hub, caller = hub_of(request), caller_of(request)
+    agent = await agents.get_agent(hub.database, caller.user_id, agent_id_of(request))
     if agent is None:
         raise not_found("agent")
+    hub.directory.keep([agent])
     return agent
 
 

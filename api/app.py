@@ -38,6 +38,7 @@ from api import (
 )
 from api.access_log import AccessLog
 from api.clock import HubClock
+from api.directory import AgentDirectory
 from api.hub import Hub
 from api.live import LiveFeed
 from api.sights import Sights
@@ -123,13 +124,15 @@ async def open_hub(settings: Settings, source: PriceSource) -> AsyncIterator[Hub
         clock = HubClock(RedisClock(state_redis))
         shards = ShardStore(state_redis)
         sights = Sights(MarketStore(state_redis, source), clock)
-        live = LiveFeed(Broadcasts(state_redis), shards, sights, database)
+        directory = AgentDirectory(database)
+        live = LiveFeed(Broadcasts(state_redis), shards, sights, database, directory)
         hub = Hub(
             settings=settings,
             database=database,
             state_redis=state_redis,
             shards=shards,
             queue=JobQueue(queue_redis),
+            directory=directory,
             clock=clock,
             symbols=source.symbols,
             sights=sights,

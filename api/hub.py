@@ -13,6 +13,7 @@ from adapters.settings import Settings
 from adapters.shard_store import ShardStore
 from adapters.tokens import AccessTokens
 from api.clock import HubClock
+from api.directory import AgentDirectory
 from api.live import LiveFeed
 from api.sights import Sights
 
@@ -28,6 +29,7 @@ class Hub:
     state_redis: Redis
     shards: ShardStore
     queue: JobQueue
+    directory: AgentDirectory
     clock: HubClock
     symbols: tuple[str, ...]
     sights: Sights

@@ -23,6 +23,7 @@ from adapters.db.errors import DatabaseError
 from adapters.errors import AdapterError
 from adapters.redis_client import away_as_error
 from adapters.shard_store import Head, ShardStore
+from api.directory import AgentDirectory
 from api.live_agents import WatchedAgent
 from api.sights import Sights
 from api.status import Sight
@@ -48,6 +49,7 @@ class Watcher:
     wishes: Wishes
     outbox: Outbox = field(default_factory=Outbox)
     news: asyncio.Event = field(default_factory=asyncio.Event)
+    given_up: asyncio.Event = field(default_factory=asyncio.Event)
     after: int | None = None
     """seq of the last fact that was put; None: everything live is news."""
     replaying: bool = False
@@ -61,8 +63,7 @@ class Watcher:
     def put_lines(self, agent_id: UUID, text: str) -> None:
         """Offers a batch of tick lines."""
         if self.wishes.include(agent_id):
-            self.outbox.put_fact(text)
-            self.news.set()
+            self._put(text)
 
     def put_fact(self, fact: Fact) -> None:
         """Offers a trade or log, unless it was put before."""
@@ -70,14 +71,18 @@ class Watcher:
             return
         self.after = fact.seq
         if self.wishes.include(fact.agent_id):
-            self.outbox.put_fact(fact.text)
-            self.news.set()
+            self._put(fact.text)
 
     def put_gap(self, first: int, last: int) -> None:
         """Says that messages are no longer kept."""
         self.after = max(last, self.after or 0)
-        self.outbox.put_fact(gap_text(first, last))
+        self._put(gap_text(first, last))
+
+    def _put(self, text: str) -> None:
+        self.outbox.put_fact(text)
         self.news.set()
+        if self.outbox.too_far_behind:
+            self.given_up.set()
 
 
 class Topic:
@@ -98,12 +103,18 @@ class LiveFeed:
     """The watchers of one process. run() keeps it going; join and leave may come at any time."""
 
     def __init__(
-        self, broadcasts: Broadcasts, shards: ShardStore, sights: Sights, database: Database
+        self,
+        broadcasts: Broadcasts,
+        shards: ShardStore,
+        sights: Sights,
+        database: Database,
+        directory: AgentDirectory,
     ) -> None:
         self._broadcasts = broadcasts
         self._shards = shards
         self._sights = sights
         self._database = database
+        self._directory = directory
         self.topics: dict[UUID, Topic] = {}
         self._channels: dict[str, Topic] = {}
         self._by_shard: dict[int, dict[UUID, tuple[Topic, WatchedAgent]]] = {}
@@ -296,6 +307,7 @@ class LiveFeed:
             if not topic.agents_known:
                 topic.agents_known = True
                 found = await agents.list_agents(self._database, topic.user_id)
+                self._directory.keep(found)
                 if self.topics.get(topic.user_id) is topic:
                     self._set_agents(topic, found)
             if topic.order.last is None:

@@ -48,12 +48,17 @@ async def stream(socket: WebSocket) -> None:
         await _serve(hub, caller, socket, watcher)
     finally:
         await hub.live.leave(caller.user_id, watcher)
+    if watcher.outbox.too_far_behind:
+        await _close(socket, CLOSE_TOO_FAR_BEHIND, "too far behind")
 
 
 async def _serve(hub: Hub, caller: Caller, socket: WebSocket, watcher: Watcher) -> None:
-    sending = asyncio.create_task(_send(hub, caller, socket, watcher))
-    reading = asyncio.create_task(_read(socket))
-    tasks = (sending, reading)
+    """Until the client is gone, or too far behind."""
+    tasks = (
+        asyncio.create_task(_send(hub, caller, socket, watcher)),
+        asyncio.create_task(_read(socket)),
+        asyncio.create_task(watcher.given_up.wait()),
+    )
     try:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     finally:
@@ -63,8 +68,6 @@ async def _serve(hub: Hub, caller: Caller, socket: WebSocket, watcher: Watcher) 
     for result in results:
         if isinstance(result, Exception) and not isinstance(result, WebSocketDisconnect):
             raise result
-    if watcher.outbox.too_far_behind:
-        await _close(socket, CLOSE_TOO_FAR_BEHIND, "too far behind")
 
 
 async def _send(hub: Hub, caller: Caller, socket: WebSocket, watcher: Watcher) -> None:

@@ -159,6 +159,8 @@ class Outbox:
 
     def put_fact(self, text: str) -> None:
         """A message that must arrive; too many of them and the client is given up."""
+        if self.too_far_behind:
+            return
         self._facts.append(text)
         self._bytes += len(text)
         if len(self._facts) > OUTBOX_FACTS_MAX or self._bytes > OUTBOX_BYTES_MAX:

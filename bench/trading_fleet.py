@@ -33,18 +33,36 @@ STYLES: tuple[tuple[str, int, dict[str, Any]], ...] = (
 """(name, interval, what differs in risk_params)."""
 _POSITION_USD = (100.0, 250.0, 1000.0, 12345.67)
 _THRESHOLDS = (0.05, 0.1, 0.25, 0.5)
+_NERVOUS: Mapping[str, Mapping[str, float]] = {
+    "ema_crossover": {"fast": 2},
+    "macd_signal": {"fast": 2, "signal": 2},
+    "bollinger_reversion": {"width": 0.5},
+    "rsi_signal": {"oversold": 49.0, "overbought": 51.0},
+    "atr_breakout": {"multiple": 0.5},
+}
+"""Parameters besides the shortest lookback with which a strategy changes its mind often."""
+_SIMULATED_SHARE = 0.4
+"""A simulated second moves a price by this much of what a recorded minute does."""
 
 
 def agent_body(number: int, recorded: bool) -> dict[str, Any]:
     """The number-th agent; recorded: prices are those of the one recorded symbol."""
     style, number_of_strategy = divmod(number, len(catalog.STRATEGIES))
     name, interval, risk = STYLES[style % len(STYLES)]
-    strategy = catalog.STRATEGIES[number_of_strategy].name
+    if not recorded:
+        exits = ("stop_loss_pct", "take_profit_pct")
+        risk = risk | {each: round(risk[each] * _SIMULATED_SHARE, 4) for each in exits}
+    strategy = catalog.STRATEGIES[number_of_strategy]
+    threshold = _THRESHOLDS[number % len(_THRESHOLDS)]
+    params: dict[str, float] = {"threshold": threshold}
+    if style % 2:
+        shortest = next(param.min for param in strategy.params if param.name == "lookback")
+        params = {"threshold": 0.01, "lookback": shortest, **_NERVOUS.get(strategy.name, {})}
     return {
         "name": f"{name} {number}",
-        "symbol": SYMBOLS[0] if recorded else SYMBOLS[number % 4],
-        "strategy_name": strategy,
-        "strategy_params": {"threshold": _THRESHOLDS[number % len(_THRESHOLDS)]},
+        "symbol": SYMBOLS[0] if recorded else SYMBOLS[number % len(SYMBOLS)],
+        "strategy_name": strategy.name,
+        "strategy_params": params,
         "interval_seconds": interval,
         "risk_params": {"max_position_usd": _POSITION_USD[number % len(_POSITION_USD)]} | risk,
     }

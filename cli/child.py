@@ -8,7 +8,7 @@ import signal
 from asyncio.subprocess import DEVNULL, PIPE, STDOUT, Process
 from pathlib import Path
 
-from adapters.processes import launch_command, log_tail, start_log, write_pid
+from adapters.processes import append_log, launch_command, log_tail, write_pid
 from cli.parts import Part, python_path
 from cli.terminal import say
 
@@ -17,6 +17,9 @@ _STEADY_S = 60.0
 """A process that ran so long is started again soon when it dies, whatever was before."""
 _HURRIED_STOP_S = 1.0
 _KILL_WAIT_S = 5.0
+_LAST_WORDS_S = 1.0
+_ONE_AGENT = "HUB_AGENT_ID"
+"""Would make the agent endpoint that of a single agent."""
 _LINE_BYTES_MAX = 65_536
 _ALARMING = re.compile(rb'^\S+ +(WARNING|ERROR|CRITICAL)\b|"level": ?"(warning|error|critical)"')
 
@@ -37,7 +40,6 @@ class Child:
 
     async def start(self) -> None:
         """Starts the process."""
-        start_log(self.log_path)
         self._process = await asyncio.create_subprocess_exec(
             *launch_command(self.part.command),
             stdin=DEVNULL,
@@ -53,8 +55,8 @@ class Child:
         """Waits for the end of the process; its status, negative for a signal."""
         assert self._process is not None
         status = await self._process.wait()
-        if self._reader is not None:
-            await self._reader
+        if self._reader is not None:  # a grandchild may hold the pipe open; its words can wait
+            await asyncio.wait({self._reader}, timeout=_LAST_WORDS_S)
         return status
 
     def has_ended(self) -> bool:
@@ -75,9 +77,7 @@ class Child:
             await asyncio.sleep(delay_s)
             try:
                 await self.start()
-            except (
-                OSError
-            ) as error:  # the system has no room for a process; the next round tries again
+            except OSError as error:  # no room for a process; the next round tries again
                 say(f"{self.part.name} cannot be started: {error.strerror}")
 
     async def stop(self) -> None:
@@ -86,12 +86,15 @@ class Child:
         if process is None:
             return
         if process.returncode is None:
-            process.terminate()
+            with contextlib.suppress(ProcessLookupError):
+                process.terminate()
             if not await self._ends_in_time(process):
                 say(f"{self.part.name} does not stop; killing it")
                 with contextlib.suppress(ProcessLookupError):
                     process.kill()
         await asyncio.wait_for(self.wait(), _KILL_WAIT_S)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)  # what it had started itself, if anything
         self._pid_path.unlink(missing_ok=True)
 
     def last_words(self) -> str:
@@ -115,13 +118,13 @@ class Child:
     async def _collect(self, process: Process) -> None:
         assert process.stdout is not None
         rest = b""
-        with self.log_path.open("ab", buffering=0) as log:
-            while chunk := await process.stdout.read(_LINE_BYTES_MAX):
-                log.write(chunk)
-                *lines, rest = (rest + chunk).split(b"\n")
-                for line in lines:
-                    self._show(line)
-                rest = rest[-_LINE_BYTES_MAX:]
+        while chunk := await process.stdout.read(_LINE_BYTES_MAX):
+            with contextlib.suppress(OSError):  # a full disk must not stop the process
+                append_log(self.log_path, chunk)
+            *lines, rest = (rest + chunk).split(b"\n")
+            for line in lines:
+                self._show(line)
+            rest = rest[-_LINE_BYTES_MAX:]
 
     def _show(self, line: bytes) -> None:
         if _ALARMING.search(line):
@@ -136,6 +139,10 @@ def ending(status: int) -> str:
 
 
 def _environment(part: Part) -> dict[str, str]:
-    kept = {key: value for key, value in os.environ.items() if not key.startswith("ARTIC_")}
+    kept = {
+        key: value
+        for key, value in os.environ.items()
+        if not key.startswith("ARTIC_") and key != _ONE_AGENT
+    }
     path = python_path(os.environ.get("PYTHONPATH", ""))
     return kept | {"PYTHONPATH": path, "PYTHONUNBUFFERED": "1"} | dict(part.environment)

@@ -10,8 +10,13 @@ from adapters.settings import Settings
 _STOP_WORKER_S = 15.0
 _STOP_HUB_S = 10.0
 _STOP_SHIM_S = 5.0
-_FOR_SHIM = ("ARTIC_SHIM_HOST", "ARTIC_SHIM_PORT", "ARTIC_HUB_URL", "ARTIC_INTERNAL_SECRET")
-_FOR_SHIM_TOO = ("ARTIC_LOG_LEVEL", "ARTIC_LOG_FORMAT")
+_FOR_SHIM = (
+    "ARTIC_SHIM_HOST",
+    "ARTIC_SHIM_PORT",
+    "ARTIC_INTERNAL_SECRET",
+    "ARTIC_LOG_LEVEL",
+    "ARTIC_LOG_FORMAT",
+)
 
 
 @dataclass(frozen=True)
@@ -47,8 +52,8 @@ def product_parts(settings: Settings) -> Parts:
     from adapters.db.migrate import migrate  # here, so that the other commands do not load the ORM
 
     told = settings.environment()
-    shim = {key: told[key] for key in (*_FOR_SHIM, *_FOR_SHIM_TOO)}
-    shim |= {"HUB_URL": settings.hub_url, "INTERNAL_SECRET": settings.internal_secret}
+    shim = {key: told[key] for key in _FOR_SHIM}
+    shim["ARTIC_HUB_URL"] = settings.own_hub_url  # beside it, whatever name others use
     return Parts(
         workers=tuple(
             Part(f"worker {n}", module("workers", "run"), told, _STOP_WORKER_S)

@@ -1,6 +1,8 @@
 """What a person at the terminal reads: plain lines, and one line on stderr for what went wrong."""
 
+import os
 import sys
+from pathlib import Path
 from typing import TextIO
 
 
@@ -21,5 +23,7 @@ def complain(error: object) -> None:
 def _print(line: str, stream: TextIO) -> None:
     try:
         print(line, file=stream, flush=True)
-    except OSError:  # a terminal that was closed is no reason to stop the servers out of order
-        return
+    except OSError:
+        # a terminal that was closed is no reason to stop the servers out of order
+        with Path(os.devnull).open("w") as nowhere:
+            os.dup2(nowhere.fileno(), stream.fileno())

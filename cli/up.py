@@ -15,8 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-import httpx
-
 from adapters.embedded_postgres import EmbeddedPostgres, check_postgres
 from adapters.embedded_redis import EmbeddedRedis, check_redis
 from adapters.errors import AdapterError
@@ -29,10 +27,9 @@ from cli.demo import FILE_NAME as demo_file
 from cli.demo import open_demo
 from cli.own_secrets import own_secrets
 from cli.parts import MakeParts, Parts
+from cli.readiness import until_ready
 from cli.terminal import CommandError, complain, say
 
-_READY_S = 60.0
-_POLL_S = 0.05
 _WATCH_S = 0.5
 _BACKOFF_S = (0.5, 2.0, 5.0, 15.0)
 
@@ -58,7 +55,7 @@ def up(options: UpOptions) -> int:
     """Runs until a signal. The exit status: 0 after an orderly stop, 1 with one line on stderr."""
     try:
         asyncio.run(Supervisor(options).run())
-    except (CommandError, SettingsError, AdapterError) as error:
+    except (CommandError, SettingsError, AdapterError, OSError) as error:
         complain(error)
         return 1
     return 0
@@ -105,9 +102,8 @@ class Supervisor:
                     await self._start_all(told, running)
                     await asyncio.gather(*self._watches)
                 finally:
-                    self._is_stopping = (
-                        True  # from here on a signal hurries, and interrupts nothing
-                    )
+                    # from here on a signal hurries, and interrupts nothing
+                    self._is_stopping = True
                     await self._end_watches()
 
     async def _start_all(self, told: Settings, running: AsyncExitStack) -> None:
@@ -118,7 +114,7 @@ class Supervisor:
         parts = self._options.make_parts(settings)
         await parts.migrate(settings.database_url)
         await self._start_parts(parts, settings.data_dir, running)
-        await self._until_ready(settings)
+        await until_ready(settings, self._children)
         say(f"Hub ready on {settings.own_hub_url} ({time.monotonic() - began:.1f} s)")
         say(f"Agent endpoint on http://{settings.shim_host}:{settings.shim_port}")
         say(price_line(settings.price_source))
@@ -140,7 +136,7 @@ class Supervisor:
         else:
             redis = EmbeddedRedis(told.data_dir)
             urls["ARTIC_REDIS_URL"] = await self._start_server("Redis", redis, running)
-        if told.queue_redis_url:
+        if told.queue_redis_url != told.redis_url:
             await check_redis(told.queue_redis_url, "ARTIC_QUEUE_REDIS_URL")
         return urls
 
@@ -175,23 +171,6 @@ class Supervisor:
         finally:
             await child.stop()
 
-    async def _until_ready(self, settings: Settings) -> None:
-        """The hub answers /health, the agent endpoint takes connections, and nothing has ended."""
-        deadline = time.monotonic() + _READY_S
-        async with httpx.AsyncClient(base_url=settings.own_hub_url, trust_env=False) as hub:
-            while not (await _is_healthy(hub) and await _is_listening(settings)):
-                for child in self._children:
-                    if child.has_ended():
-                        how = ending(await child.wait())
-                        raise CommandError(
-                            f"{child.part.name} did not start ({how}): {child.last_words()}"
-                        )
-                if time.monotonic() > deadline:
-                    raise CommandError(
-                        f"the hub is not ready after {_READY_S:g} s: see .artic/logs"
-                    )
-                await asyncio.sleep(_POLL_S)
-
     async def _end_watches(self) -> None:
         for watch in self._watches:
             watch.cancel()
@@ -216,25 +195,8 @@ async def _keep_server(name: str, server: Server) -> None:
         try:
             await server.start()
             say(f"{name} is back")
-        except ProcessError as error:
-            say(str(error))
-
-
-async def _is_healthy(hub: httpx.AsyncClient) -> bool:
-    try:
-        return (await hub.get("/health")).status_code == httpx.codes.OK
-    except httpx.HTTPError:
-        return False
-
-
-async def _is_listening(settings: Settings) -> bool:
-    try:
-        _, writer = await asyncio.open_connection(settings.shim_host, settings.shim_port)
-    except OSError:
-        return False
-    writer.close()
-    await writer.wait_closed()
-    return True
+        except (ProcessError, OSError) as error:
+            say(f"{name} cannot be started: {error}")
 
 
 async def _tell_demo(settings: Settings) -> None:

@@ -65,10 +65,10 @@ class PoolContext:
     plans: PlanBook
     queue: JobQueue
     database: Database
+    run_id: str = ""
+    """The Redis process that this worker believes to be talking to."""
     stats: WorkerStats = field(default_factory=WorkerStats)
     known: KnownShards = field(default_factory=KnownShards)
-    suspects: set[int] = field(default_factory=set)
-    """Shards whose commit said that Redis is another one than their head knows."""
     events_waiting: dict[int, int] = field(default_factory=dict)
     """Events of each shard that the ledger has not stored, as the sentinel last saw it."""
     _locks: dict[int, asyncio.Lock] = field(default_factory=dict)
@@ -86,6 +86,14 @@ class PoolContext:
         plans = frozenset(np.unique(rows["plan_id"][active]).tolist())
         self._plan_sets[shard] = (rows, active, plans)
         return plans
+
+    def see_run(self, run_id: str) -> None:
+        """Drops every memory of another run of Redis: it may have lost what we have seen there."""
+        if run_id != self.run_id:
+            self.run_id = run_id
+            self.known.clear()
+            self.plans.forget()
+            self.market.seen_run_id(run_id)
 
     def forget_partition(self, partition: int) -> None:
         """Drops what is remembered of shards that somebody else serves now."""

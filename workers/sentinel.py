@@ -16,6 +16,7 @@ from adapters import queue as jobs
 from adapters import redis_keys as keys
 from adapters.db import shards as shard_records
 from adapters.db.errors import DatabaseAway
+from adapters.errors import AdapterError
 from adapters.lease import LeaseKeeper, LeaseTable
 from adapters.queue import TICK_PARTITIONS, partition_of
 from adapters.recovery import recover_shard
@@ -45,7 +46,6 @@ class Sentinel:
         self.owned: set[int] = set()
         self._recovering: dict[int, asyncio.Task[bool]] = {}
         self._recorded_at = 0.0
-        self._run_id = ""
 
     async def beat(self) -> tuple[set[int], set[int]]:
         """Renews and shares out leases; returns (taken, lost) partitions.
@@ -73,12 +73,7 @@ class Sentinel:
         if not shards:
             return
         run_id = await self.pool.shards.run_id()
-        if run_id != self._run_id:
-            # Another Redis: what this process remembers of frames and rows may be gone there.
-            self.pool.known.clear()
-            self.pool.plans.forget()
-            self.pool.market.seen_run_id(run_id)
-            self._run_id = run_id
+        self.pool.see_run(run_id)
         pipe = self.pool.state_redis.pipeline(transaction=False)
         for shard in shards:
             pipe.hmget(keys.shard_head(shard), ["run_id", "next_due", "slot"])
@@ -111,14 +106,10 @@ class Sentinel:
         pool = self.pool
         try:
             opened = await recover_shard(pool.database, pool.shards, shard, pool.clock.slot())
-        except DatabaseAway as error:
+        except (AdapterError, *AWAY) as error:
             logger.warning("shard %d waits for its recovery: %s", shard, error)
             return False
-        except AWAY as error:
-            logger.warning("shard %d waits for its recovery: Redis: %s", shard, error)
-            return False
         pool.known.forget(shard)
-        pool.suspects.discard(shard)
         if opened:
             logger.info("shard %d opened: it is new, or Redis was started anew", shard)
             await pool.queue.enqueue(jobs.catch_up(shard, pool.clock.slot()))

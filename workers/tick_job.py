@@ -46,6 +46,10 @@ async def _tick_once(pool: PoolContext, shard: int) -> bool:
     if read is None or read.head.schema != ROW_SCHEMA:
         pool.known.forget(shard)
         return True
+    if read.head.run_id != pool.run_id:
+        pool.see_run(await pool.shards.run_id())
+        if read.head.run_id != pool.run_id:
+            return True  # the commit would be refused; the sentinel recovers the shard
     now_slot = pool.clock.slot()
     run = await run_slots(pool, shard, read, now_slot)
     if run is None:
@@ -61,7 +65,6 @@ async def _tick_once(pool: PoolContext, shard: int) -> bool:
         pool.known.forget(shard)
         pool.stats.refused(committed.refused)
         if committed.refused in ("run_id", "no_head"):
-            pool.suspects.add(shard)
             return True
         if committed.refused == "future":
             await pool.clock.refresh()

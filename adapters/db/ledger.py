@@ -6,6 +6,7 @@ nothing. What contradicts the record freezes its shard, what cannot be stored go
 quarantine; neither stops the rest of the batch.
 """
 
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
@@ -15,7 +16,7 @@ import asyncpg
 
 from adapters.db import ledger_sql as sql
 from adapters.db.connection import Connection, Database, connection
-from adapters.db.errors import LedgerConflict, Unstorable
+from adapters.db.errors import DatabaseBusy, LedgerConflict, Unstorable
 from adapters.db.ledger_repeats import check_repeats
 from adapters.db.ledger_rows import (
     Broken,
@@ -31,6 +32,8 @@ from adapters.db.ledger_rows import (
 )
 from adapters.db.ledger_sql import Cursor
 from adapters.db.records import Refusal, ShardEvents, ShardStored, StoreResult, UserMessage
+
+_log = logging.getLogger(__name__)
 
 _REFUSED_BY_POSTGRES: Final = (
     asyncpg.DataError,
@@ -59,18 +62,24 @@ async def store_events(database: Database, batch: Sequence[ShardEvents]) -> Stor
 
     Raises:
         DatabaseAway: whether it was stored is unknown; read again from the cursors.
+        DatabaseBusy: nothing was stored; somebody held a shard or a user for too long.
         ValueError: a shard twice in the batch, or entries out of order.
     """
     read = {events.shard: read_entries(events) for events in batch}
     if len(read) != len(batch):
         raise ValueError("a batch takes each shard once")
-    async with connection(database) as con:
-        await con.execute(sql.PREPARE)
-        async with con.transaction():
-            await con.execute(sql.PLAN_BY_KEY)
-            if con.get_server_version().major >= sql.TRANSACTION_TIMEOUT_SINCE:
-                await con.execute(sql.LIMIT_TRANSACTION)
-            return await _store(con, batch, read)
+    try:
+        async with connection(database) as con:
+            await con.execute(sql.PREPARE)
+            async with con.transaction():
+                await con.execute(sql.PLAN_BY_KEY)
+                return await _store(con, batch, read)
+    except DatabaseBusy:
+        async with connection(database) as con:
+            ended = await sql.end_stalled(con)
+        if ended:
+            _log.warning("ended %d transactions whose process has gone quiet", ended)
+        raise
 
 
 async def _store(
@@ -141,11 +150,9 @@ def _write_down(
 async def _write(con: Connection, done: _Batch) -> None:
     """All shards at once; when something is refused, shard by shard to find out what."""
     everything = [entry for entries in done.entries.values() for entry in entries]
-    before = dict(done.seqs)
     try:
         await _write_whole(con, done, everything)
     except (LedgerConflict, *_REFUSED_BY_POSTGRES):
-        done.seqs = before
         for shard, entries in done.entries.items():
             await _write_shard(con, done, shard, entries)
 
@@ -208,7 +215,8 @@ async def _finish(
         quarantine += done.broken[shard]
     if quarantine:
         await sql.put_in_quarantine(con, quarantine)
-    await sql.raise_message_seqs(con, done.seqs)
+    if done.messages:
+        await sql.raise_message_seqs(con, done.seqs)
     await sql.move_cursors(con, moved)
 
 

@@ -7,6 +7,7 @@ and go over a staging table of the session.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -42,9 +43,15 @@ _MESSAGE_COLUMNS = ("user_id", "seq", "kind", "agent_id", "ts", "data")
 # every statement touches a few rows by their keys; without statistics on the staging tables
 # the planner would at times read a million rows instead
 PLAN_BY_KEY = "SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off"
-# a process that was stopped in the middle of a COPY is no quiet transaction to the server
-LIMIT_TRANSACTION = "SET LOCAL transaction_timeout = '20s'"
-TRANSACTION_TIMEOUT_SINCE = 17
+STALLED_S = 15.0
+"""A transaction that has waited for its client for so long, in the middle of a COPY, is ended."""
+# the server's own limits do not reach into a COPY: a process that is stopped there would keep
+# its locks for as long as it stays stopped
+_END_STALLED = """
+SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+WHERE datname = current_database() AND usename = current_user AND pid <> pg_backend_pid()
+    AND wait_event = 'ClientRead' AND xact_start < clock_timestamp() - $1::interval
+"""
 
 _TRADE_COLUMNS = Trade.__struct_fields__
 _UPSERT_TRADES = """
@@ -207,6 +214,11 @@ async def put_in_quarantine(con: Connection, broken: Iterable[Broken]) -> None:
         "INSERT INTO quarantine (shard, version, n, payload, reason) VALUES ($1, $2, $3, $4, $5)",
         [(b.shard, b.version, b.n, b.payload, b.reason.replace("\0", "?")) for b in broken],
     )
+
+
+async def end_stalled(con: Connection) -> int:
+    """Ends transactions of ours whose process has gone quiet; answers how many."""
+    return int(await con.fetchval(_END_STALLED, timedelta(seconds=STALLED_S)))
 
 
 def _numbers(entry: Entry, seqs: dict[UUID, int]) -> tuple[int, int]:

@@ -3,7 +3,7 @@
 from uuid import UUID
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent_shim.addresses import (
@@ -18,6 +18,7 @@ from agent_shim.addresses import (
 ID = "0e37df36-f698-11e6-8dd4-cb9ced3df976"
 OTHER = "7d444840-9dc0-11d1-b245-5ffdce74fad2"
 AGENT = UUID(ID)
+untimed = settings(deadline=None)
 
 
 @pytest.mark.parametrize(
@@ -99,6 +100,7 @@ def test_one_agent_answers_for_itself_alone() -> None:
     assert find_agent("example.com", "/status", AGENT) == WRONG_HOST
 
 
+@untimed
 @given(st.uuids(), st.text(), st.none() | st.integers(1, 65_535))
 def test_every_agent_has_two_addresses(agent_id: UUID, rest: str, port: int | None) -> None:
     call = "/" + rest
@@ -108,6 +110,7 @@ def test_every_agent_has_two_addresses(agent_id: UUID, rest: str, port: int | No
     assert find_agent(f"localhost{tail}", f"/agents/{agent_id}{call}") == wanted
 
 
+@untimed
 @given(st.text(), st.text())
 def test_no_chance_name_is_answered(host: str, path: str) -> None:
     assert isinstance(find_agent(host, path), NotAddressed)

@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adapters.db.agents import Agent
@@ -300,6 +300,7 @@ def test_the_limits_are_the_hubs() -> None:
     assert bodies.LOG_LINES_MAX == agent_logs.LOGS_MAX
 
 
+untimed = settings(deadline=None)
 NUMBERS = (
     st.floats(allow_nan=False, allow_infinity=False)
     | st.integers(-2, 10**12)
@@ -307,6 +308,7 @@ NUMBERS = (
 )
 
 
+@untimed
 @given(
     st.fixed_dictionaries(
         {"symbol": st.just("BTC/USDT"), "amount_usdt": NUMBERS, "leverage": st.integers(0, 130)},

@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent_shim import contract
@@ -23,23 +23,28 @@ def decimals(places: int, most: int) -> st.SearchStrategy[float]:
 AMOUNTS = decimals(8, 10_000_000)
 FRACTIONS = decimals(6, 4_000)
 LEVERAGES = st.integers(1, 125)
+untimed = settings(deadline=None)
 
 
+@untimed
 @given(FRACTIONS)
 def test_a_fraction_there_and_back(fraction: float) -> None:
     assert contract.fraction(contract.per_cent(fraction)) == fraction
 
 
+@untimed
 @given(decimals(4, 400_000))
 def test_per_cent_there_and_back(per_cent: float) -> None:
     assert contract.per_cent(contract.fraction(per_cent)) == per_cent
 
 
+@untimed
 @given(AMOUNTS, LEVERAGES)
 def test_a_margin_there_and_back(amount: float, leverage: int) -> None:
     assert contract.margin_usdt(contract.notional_usd(amount, leverage), leverage) == amount
 
 
+@untimed
 @given(decimals(8, 1_000_000_000), LEVERAGES)
 def test_a_notional_comes_back_to_what_eight_decimals_of_margin_hold(
     notional: float, leverage: int
@@ -49,6 +54,7 @@ def test_a_notional_comes_back_to_what_eight_decimals_of_margin_hold(
     assert math.isclose(back, notional, rel_tol=1e-14, abs_tol=0.6e-8 * leverage)
 
 
+@untimed
 @given(
     st.builds(
         HubSettings,
@@ -62,12 +68,12 @@ def test_a_notional_comes_back_to_what_eight_decimals_of_margin_hold(
     ),
     AMOUNTS,
 )
-def test_settings_there_and_back(settings: HubSettings, amount: float) -> None:
-    settings = replace(settings, max_position_usd=contract.notional_usd(amount, settings.leverage))
-    body = contract.start_body(settings)
+def test_settings_there_and_back(wanted: HubSettings, amount: float) -> None:
+    wanted = replace(wanted, max_position_usd=contract.notional_usd(amount, wanted.leverage))
+    body = contract.start_body(wanted)
     assert body["amount_usdt"] == amount
     assert None not in body.values()
-    assert contract.hub_settings(body) == settings
+    assert contract.hub_settings(body) == wanted
 
 
 def test_a_body_in_the_hubs_words() -> None:
@@ -125,12 +131,14 @@ def test_decimals_are_those_that_are_written(number: float, places: int) -> None
     assert contract.decimals(number) == places
 
 
+@untimed
 @given(AMOUNTS, LEVERAGES, FRACTIONS)
 def test_the_hub_translates_alike(amount: float, leverage: int, fraction: float) -> None:
     assert hub_side.per_cent(fraction) == contract.per_cent(fraction)
     assert hub_side.notional_usd(amount, leverage) == contract.notional_usd(amount, leverage)
 
 
+@untimed
 @given(st.floats(0.01, 1e9), LEVERAGES)
 def test_the_hub_says_the_same_margin(notional: float, leverage: int) -> None:
     agent: Any = type("Agent", (), {})()

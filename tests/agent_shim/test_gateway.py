@@ -235,7 +235,7 @@ async def test_an_agent_by_path(hub: StandInHub) -> None:
         "10.0.0.7:8000",
     ],
 )
-async def test_other_host_names_are_not_answered(hub_url: str, hub: StandInHub, host: str) -> None:
+async def test_other_host_names_are_not_answered(hub: StandInHub, host: str) -> None:
     async with gateway(hub, host=host) as client:
         for path in ("/health", f"/agents/{AGENT}/health"):
             status, answer = said(await client.get(path))
@@ -306,9 +306,7 @@ async def test_every_way_in_which_the_hub_may_be_away(
         assert said(await client.post("/start")) == (503, {"detail": detail})
 
 
-async def test_a_wrong_secret_is_our_trouble_and_not_the_callers(
-    hub_url: str, hub: StandInHub
-) -> None:
+async def test_a_wrong_secret_is_our_trouble_and_not_the_callers(hub: StandInHub) -> None:
     async with gateway(hub, secret="x" * 20) as client:
         assert said(await client.get("/status")) == (
             503,

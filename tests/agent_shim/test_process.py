@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Mapping
@@ -24,6 +25,12 @@ def environment(told: Mapping[str, str]) -> dict[str, str]:
     return {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), **told}
 
 
+def is_listening(port: int) -> bool:
+    """Whether somebody takes connections there."""
+    with socket.socket() as tried:
+        return tried.connect_ex(("127.0.0.1", port)) == 0
+
+
 @asynccontextmanager
 async def running(told: Mapping[str, str], host: str) -> AsyncIterator[httpx.AsyncClient]:
     """The process and a client of it; at the end it is asked to stop, and does."""
@@ -35,15 +42,8 @@ async def running(told: Mapping[str, str], host: str) -> AsyncIterator[httpx.Asy
         async with httpx.AsyncClient(
             base_url=f"http://127.0.0.1:{port}", headers={"Host": host}, trust_env=False
         ) as client:
-
-            async def is_listening() -> bool:
-                try:
-                    return (await client.get("/health")).status_code > 0
-                except httpx.TransportError:
-                    return process.returncode is not None
-
-            await wait_for(is_listening, seconds=20)
-            assert process.returncode is None
+            ready = wait_for(lambda: process.returncode or is_listening(port), seconds=20)
+            assert await ready is True
             yield client
         process.send_signal(signal.SIGTERM)
         assert await asyncio.wait_for(process.wait(), 10) in (0, -signal.SIGTERM)
@@ -93,6 +93,22 @@ def test_a_wrong_setting_is_one_line(told: dict[str, str], line: str) -> None:
     ended = subprocess.run(
         COMMAND, env=environment(told), capture_output=True, text=True, timeout=30, check=False
     )
+    assert (ended.returncode, ended.stdout, ended.stderr) == (1, "", line)
+
+
+def test_a_port_that_cannot_be_had_is_one_line() -> None:
+    told = {"ARTIC_HUB_URL": "http://127.0.0.1:9000", "ARTIC_INTERNAL_SECRET": SECRET}
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        ended = subprocess.run(
+            COMMAND,
+            env=environment({**told, "ARTIC_SHIM_PORT": str(port)}),
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=False,
+        )
+    line = f"error: cannot listen on 127.0.0.1 port {port}: Address already in use\n"
     assert (ended.returncode, ended.stdout, ended.stderr) == (1, "", line)
 
 

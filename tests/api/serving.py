@@ -3,7 +3,7 @@
 import asyncio
 import json
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -60,8 +60,8 @@ class ServedHub:
 
 
 @asynccontextmanager
-async def serve(settings: Settings) -> AsyncIterator[ServedHub]:
-    """A hub on a free port, with the settings of the real process."""
+async def serve(settings: Settings, *, measured: bool = True) -> AsyncIterator[ServedHub]:
+    """A hub on a free port, served as the real process is; measured: with Redis there."""
     app = create_app(settings)
     config = server_config(app, settings)
     listening = socket.create_server(("127.0.0.1", 0))
@@ -70,7 +70,8 @@ async def serve(settings: Settings) -> AsyncIterator[ServedHub]:
     try:
         await wait_for(lambda: server.started or task.done(), seconds=10)
         hub = ServedHub(app, listening.getsockname()[1])
-        await hub.hub.clock.measure()
+        if measured:
+            await hub.hub.clock.measure()
         yield hub
     finally:
         server.should_exit = True
@@ -85,14 +86,20 @@ async def receive(client: ClientConnection, seconds: float = 10.0) -> dict[str, 
 
 
 async def receive_until(
-    client: ClientConnection, kind: str, seconds: float = 15.0, **data: Any
+    client: ClientConnection,
+    kind: str,
+    seconds: float = 15.0,
+    *,
+    check: Callable[[Any], bool] | None = None,
+    **data: Any,
 ) -> list[dict[str, Any]]:
-    """Every message up to one of a kind whose data has these values."""
+    """Every message up to one of a kind whose data has these values, or passes the check."""
     seen: list[dict[str, Any]] = []
     async with asyncio.timeout(seconds):
         while True:
             message = json.loads(await client.recv())
             seen.append(message)
             found = message.get("data", {})
-            if message["type"] == kind and all(found.get(k) == v for k, v in data.items()):
+            matches = all(found.get(name) == value for name, value in data.items())
+            if message["type"] == kind and matches and (check is None or check(found)):
                 return seen

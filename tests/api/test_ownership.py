@@ -80,7 +80,9 @@ async def test_every_internal_call_wants_the_secret(
     made = await make(alice)
     attacked = calls(app, "/internal/")
     assert len(attacked) >= 7
-    headers = {} if secret is None else {"X-Internal-Secret": secret.encode()}
+    headers = httpx.Headers()
+    if secret is not None:
+        headers = httpx.Headers([(b"X-Internal-Secret", secret.encode())])
     for method, path in attacked:
         target = path.format(agent_id=made["id"])
         answer = await alice.http.request(method, target, headers=headers)

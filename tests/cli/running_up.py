@@ -30,11 +30,12 @@ class RunningUp:
 
     async def until(self, text: str, seconds: float = _READY_S) -> str:
         """The first line with this text, also if it was printed before."""
-        await wait_for(
-            lambda: any(text in line for line in self.lines) or self.process.returncode is not None,
-            seconds=seconds,
-            what=f"{text!r} in {self.lines}",
-        )
+        try:
+            await wait_for(
+                lambda: self._has(text) or self.process.returncode is not None, seconds=seconds
+            )
+        except AssertionError as error:
+            raise AssertionError(f"no {text!r} in {self.lines}") from error
         found = [line for line in self.lines if text in line]
         assert found, f"ended before {text!r}: {self.lines}"
         return found[0]
@@ -44,6 +45,9 @@ class RunningUp:
         if number is not None:
             self.process.send_signal(number)
         return await asyncio.wait_for(self.process.wait(), _END_S)
+
+    def _has(self, text: str) -> bool:
+        return any(text in line for line in self.lines)
 
     def journal(self) -> list[str]:
         """What happened to the stand-ins, in order."""

@@ -22,6 +22,12 @@ def journal(line: str) -> None:
         file.write(f"{line}\n")
 
 
+def told_before() -> str:
+    """The journal so far."""
+    path = Path(os.environ["STAND_IN_JOURNAL"])
+    return path.read_text() if path.exists() else ""
+
+
 def has_trouble(word: str) -> bool:
     """Whether the test asked for this trouble."""
     return word in os.environ.get("STAND_IN_TROUBLE", "").split(",")
@@ -44,18 +50,18 @@ class Hub(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         kept = _kept()
+        answer: tuple[int, object] = (201, body)
         if self.path == "/auth/register":
-            known = kept["account"] is not None
+            answer = (409 if kept["account"] else 201, {"access_token": "t"})
             kept["account"] = kept["account"] or body
-            self._answer(409 if known else 201, {"access_token": "t"})
         elif self.path == "/auth/login":
-            self._answer(200 if kept["account"] == body else 401, {"access_token": "t"})
+            answer = (200 if kept["account"] == body else 401, {"access_token": "t"})
         elif has_trouble("second agent") and len(kept["agents"]) == 1:
-            self._answer(503, {})
+            answer = (503, {})
         else:
             kept["agents"].append(body)
-            self._answer(201, body)
-        _hub_file().write_text(json.dumps(kept))
+        _hub_file().write_text(json.dumps(kept))  # before the answer: the next call reads it
+        self._answer(*answer)
 
     def _answer(self, status: int, body: object) -> None:
         text = json.dumps(body).encode()
@@ -109,7 +115,7 @@ def main() -> None:
     if role == "pause":
         journal("paused")
     elif has_trouble(f"{role} dies at start") or (
-        has_trouble(f"second {role} dies") and Path(os.environ["STAND_IN_JOURNAL"]).exists()
+        has_trouble(f"second {role} dies") and f"{role} started" in told_before()
     ):
         sys.exit(f"RuntimeError: {role} cannot")
     else:

@@ -106,8 +106,6 @@ def test_the_agent_endpoint_is_told_no_secret_but_its_own(tmp_path: Path) -> Non
         "ARTIC_LOG_LEVEL",
         "ARTIC_SHIM_HOST",
         "ARTIC_SHIM_PORT",
-        "HUB_URL",
-        "INTERNAL_SECRET",
     ]
     assert parts.hub.command[2:] == ("-m", "api")
     assert parts.pause.command[2:] == ("-m", "workers", "pause")

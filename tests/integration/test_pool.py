@@ -31,7 +31,7 @@ async def test_a_created_agent_ticks_every_second(pool: TestPool) -> None:
         head, row = found
         return counts(row, head.slot, head.skipped, head.folded_slot)[0]
 
-    await wait_for(lambda: ticks(), seconds=5)
+    await wait_for(ticks, seconds=5)
     before = await ticks()
     await pool.ticked(agent)
     assert await ticks() > before

@@ -122,9 +122,7 @@ class Story:
         )
 
 
-def batch(
-    shard: int, after: int, *versions: list[bytes], run_id: str = RUN
-) -> ShardEvents:
+def batch(shard: int, after: int, *versions: list[bytes], run_id: str = RUN) -> ShardEvents:
     """What a ledger reads of a shard's stream: the events of each version above `after`."""
     entries = [
         (after + 1 + i, n, payload)

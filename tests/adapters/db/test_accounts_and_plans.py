@@ -9,7 +9,7 @@ import pytest
 from adapters.db import anchors, plans, shards, users
 from adapters.db.connection import Database
 from adapters.db.errors import EmailTaken, NoSuchShard
-from tests.adapters.db.conftest import World
+from tests.adapters.db.world import World
 
 
 async def test_only_the_first_account_is_the_operator_also_when_they_race(db: Database) -> None:

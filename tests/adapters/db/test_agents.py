@@ -11,8 +11,8 @@ from adapters.db.agents_bulk import create_agents_bulk
 from adapters.db.connection import close_database, connection, open_database
 from adapters.db.errors import BadCursor, NoSuchPlan, NoSuchUser
 from adapters.db.ledger import store_events
-from tests.adapters.db.conftest import World
 from tests.adapters.db.stories import Story, batch
+from tests.adapters.db.world import World
 
 
 async def test_a_new_agent_is_creating_in_a_row_of_its_own_with_epoch_one(world: World) -> None:
@@ -79,9 +79,7 @@ async def test_heirs_race_for_freed_rows(world: World) -> None:
         story = Story(agent)
         events += [story.created(), story.deleted()]
     await store_events(world.db, [batch(0, 0, events)])
-    heirs = await asyncio.gather(
-        *(agents.create_agent(world.db, world.new()) for _ in range(14))
-    )
+    heirs = await asyncio.gather(*(agents.create_agent(world.db, world.new()) for _ in range(14)))
     assert sorted(heir.row for heir in heirs) == list(range(14))
     assert sorted(heir.epoch for heir in heirs) == [1] * 4 + [3] * 10
 

@@ -8,8 +8,8 @@ from adapters.db import history, users
 from adapters.db.errors import BadCursor
 from adapters.db.ledger import store_events
 from adapters.db.records import LogLine, iso
-from tests.adapters.db.conftest import World
 from tests.adapters.db.stories import SLOT, Story, batch
+from tests.adapters.db.world import World
 
 
 async def a_long_life(world: World, trades: int) -> Story:

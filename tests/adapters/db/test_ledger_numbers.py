@@ -18,8 +18,8 @@ from adapters.db.errors import Unstorable
 from adapters.db.ledger import store_events
 from adapters.db.ledger_rows import check_exact, exact, fact_id
 from engine.events import decode_event, event_id
-from tests.adapters.db.conftest import World
 from tests.adapters.db.stories import Story, batch
+from tests.adapters.db.world import World
 
 FINITE = st.floats(allow_nan=False, allow_infinity=False)
 

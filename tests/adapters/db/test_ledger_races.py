@@ -2,16 +2,18 @@
 
 import asyncio
 import random
+from collections.abc import AsyncIterator
 
 import pytest
 
-from adapters.db import history, ledger, shards, users
+from adapters.db import connection as way
+from adapters.db import history, ledger, ledger_sql, shards, users
 from adapters.db.connection import Database, close_database, connection, open_database, transaction
-from adapters.db.errors import DatabaseAway
+from adapters.db.errors import DatabaseAway, DatabaseBusy
 from adapters.db.ledger import store_events
 from adapters.db.records import Refusal, ShardEvents, UserMessage
-from tests.adapters.db.conftest import World
 from tests.adapters.db.stories import Story, batch
+from tests.adapters.db.world import World
 
 
 async def test_two_ledgers_number_the_messages_of_shared_users_without_gaps(
@@ -113,6 +115,7 @@ async def test_an_acknowledgement_that_got_lost_is_found_out_from_the_cursor(
     agent = await world.agent()
     story = Story(agent)
     events = batch(agent.shard, 0, [story.created(), story.started()])
+
     class LosesTheAnswer:
         """A connection that commits and then is gone."""
 
@@ -138,6 +141,39 @@ async def test_an_acknowledgement_that_got_lost_is_found_out_from_the_cursor(
     go_on = ShardEvents(events.shard, events.run_id, progress.version, [(2, 1, story.opened())])
     result = await store_events(world.db, [go_on])
     assert [m.seq for m in result.messages] == [3, 4]
+
+
+async def test_a_ledger_that_was_stopped_inside_a_copy_is_ended_by_the_next_one(
+    world: World, migrated_database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(way, "LOCK_MS", 30)
+    monkeypatch.setattr(ledger_sql, "STALLED_S", 0.0)
+    agent = await world.agent()
+    stopped, impatient = [await open_database(migrated_database_url) for _ in range(2)]
+    inside = asyncio.Event()
+
+    async def never_ends() -> AsyncIterator[bytes]:
+        inside.set()
+        await asyncio.Event().wait()
+        yield b""
+
+    async def stopped_ledger() -> None:
+        async with transaction(stopped) as con:
+            await con.execute("SELECT * FROM shards FOR UPDATE")
+            await con.copy_to_table("logs", source=never_ends())
+
+    task = asyncio.create_task(stopped_ledger())
+    await inside.wait()
+    events = [batch(agent.shard, 0, [Story(agent).created()])]
+    with pytest.raises(DatabaseBusy):
+        await store_events(impatient, events)
+    result = await store_events(impatient, events)
+    assert result.shards[agent.shard].stored == 1
+    task.cancel()
+    with pytest.raises((asyncio.CancelledError, DatabaseAway)):
+        await task
+    await close_database(stopped)
+    await close_database(impatient)
 
 
 def _next(story: Story) -> bytes:

@@ -27,8 +27,7 @@ class Ground:
         taken = Counter(shard for _, shard in self.places)
         home = {shard for one, shard in self.places if one == symbol}
         fills = [
-            ShardFill(shard, held, self.rows - held, shard in home)
-            for shard, held in taken.items()
+            ShardFill(shard, held, self.rows - held, shard in home) for shard, held in taken.items()
         ]
         shard = choose_shard(fills)
         self.places.append((symbol, shard))
