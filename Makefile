@@ -15,7 +15,7 @@ COMPILE = $(TOOLS)/bin/uv pip compile --quiet pyproject.toml --universal --pytho
 	--generate-hashes --no-annotate --no-emit-index-url --custom-compile-command "make lock"
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check format bench lock clean
+.PHONY: help run test check format bench bench-density bench-first-tick bench-trades bench-kill lock clean
 
 help: ## what there is to make
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,6 +37,18 @@ format: $(VENV)/dev.stamp ## put the code into its one form
 
 bench: $(VENV)/dev.stamp ## the measurements of docs/measurements.md
 	@$(BIN)/python -m bench $(ARGS)
+
+bench-density: $(VENV)/dev.stamp
+	@$(BIN)/python -m bench.density $(ARGS)
+
+bench-first-tick: $(VENV)/dev.stamp
+	@$(BIN)/python -m bench.first_tick $(ARGS)
+
+bench-trades: $(VENV)/dev.stamp
+	@$(BIN)/python -m bench.trades $(ARGS)
+
+bench-kill: $(VENV)/dev.stamp
+	@$(BIN)/python -m bench.trades --kill $(ARGS)
 
 lock: $(TOOLS)/uv-$(UV_VERSION).stamp ## write requirements/*.lock anew; UPGRADE=--upgrade for newer versions
 	@$(COMPILE) $(UPGRADE) --group build --output-file requirements/run.lock

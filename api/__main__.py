@@ -1,6 +1,7 @@
 """`python -m api`: the hub as a process."""
 
 import logging
+import socket
 import sys
 
 import uvicorn
@@ -48,13 +49,27 @@ def main() -> None:
     except PriceSourceError as error:
         print(f"error: ARTIC_PRICE_SOURCE: {error}", file=sys.stderr)
         raise SystemExit(1) from None
-    server = uvicorn.Server(server_config(create_app(settings, source), settings))
+    config = server_config(create_app(settings, source), settings)
+    server = uvicorn.Server(config)
+    address = _bind(settings.hub_host, settings.hub_port)
     try:
-        server.run()
+        server.run(sockets=[address])
     except KeyboardInterrupt:
         return  # Ctrl-C, after everything was closed
     if not server.started:
         raise SystemExit(1)
+
+
+def _bind(host: str, port: int) -> socket.socket:
+    """The address, taken before anything is opened, so that a taken one is all that is said."""
+    listening = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind((host, port))
+    except OSError as error:
+        print(f"error: the hub can't listen on {host}:{port}: {error.strerror}", file=sys.stderr)
+        raise SystemExit(1) from None
+    return listening
 
 
 if __name__ == "__main__":

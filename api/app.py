@@ -47,6 +47,7 @@ log = logging.getLogger("artic.hub")
 
 REDIS_CONNECTIONS_MAX = 512
 RESTART_S = 1.0
+END_S = 2.0
 
 AGENT = "/api/agents/{agent_id}"
 
@@ -158,4 +159,6 @@ async def _stream(live: LiveFeed) -> None:
 async def _end(tasks: list[asyncio.Task[None]]) -> None:
     for task in tasks:
         task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
+    # redis-py may swallow a cancel that comes while it connects; then the end of the event loop
+    # cancels once more, and we do not wait for ever.
+    await asyncio.wait(tasks, timeout=END_S)

@@ -14,8 +14,8 @@ from api.auth import caller_of
 from api.bodies import Body, read_query
 from api.errors import FieldError, away, bad_input
 from api.hub import hub_of
-from api.status import PRICE_STALE_S
 from api.times import iso_seconds
+from engine.frames import PRICE_STALE_S
 
 
 class ReadPrice(Body, frozen=True, kw_only=True):

@@ -12,8 +12,8 @@ from collections import OrderedDict
 from adapters.db.agents import Agent
 from adapters.market_store import MarketStore, SlotSignals, WindowGone
 from api.clock import HubClock
-from api.status import PRICE_STALE_S, Sight
-from engine.frames import Frame
+from api.status import Sight
+from engine.frames import PRICE_STALE_S, Frame
 from strategies import catalog
 
 log = logging.getLogger(__name__)

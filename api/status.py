@@ -19,9 +19,6 @@ from engine.position import liquidation_price, margin_usd, notional_usd, unreali
 from engine.rows import Action, Reason, RowFlag, RowStatus
 from engine.schedule import SkippedRange, counts
 
-PRICE_STALE_S = 10
-"""A price older than this by its publish time opens nothing and holds exits."""
-
 STATUS_WORDS: Mapping[int, str] = {
     RowStatus.RUNNING: "running",
     RowStatus.STOPPED: "stopped",

@@ -17,8 +17,8 @@ PRICE_STALE_S = 10
 NUMBER_TOLERANCE = 1e-9
 """Relative difference below which two numbers are called the same."""
 
-USD_UNIT = 1e-8
-"""Amounts are kept to eight decimals: one unit there is rounding, not trading."""
+USD_TOLERANCE = 2.5e-8
+"""Amounts are kept to eight decimals, and a result is made of three: two units are rounding."""
 
 NOTIONAL_TOLERANCE = 2e-11
 """Of the notional, for amounts: where the 13th digit of a price is an exact 5, decimal and binary
@@ -168,6 +168,7 @@ class _Walk:
             return
         self.running = False
         self.deleted = command.delete
+        self.close_asked = None  # the last word on the position counts
         if self.position is not None and (command.close_position or command.delete):
             self.close_asked = "deleted" if command.delete else "stopped"
 
@@ -321,8 +322,8 @@ def compare(expected: Sequence[Trade], ledger_rows: Iterable[Mapping[str, object
     A ledger row has the names of a trade in the API (agent_id, side, quantity, leverage,
     entry_price, exit_price, fee_usd, pnl_usd, open_reason, close_reason, opened_at, closed_at);
     times as datetime, ISO 8601 text or Unix seconds; numbers as int, float or Decimal. Slots, sides
-    and reasons must be equal, numbers to 1e-9 of their size (USD amounts to 1e-8, or what the last
-    digit of a price makes of the position, where that is more).
+    and reasons must be equal, numbers to 1e-9 of their size (USD amounts at least to the tolerances
+    above: rounding to eight decimals and to the last digit of a price).
     """
     differences: list[str] = []
     found: dict[tuple[str, float | None], Mapping[str, object]] = {}
@@ -356,26 +357,25 @@ def _field_differences(trade: Trade, row: Mapping[str, object]) -> list[str]:
     closed = _seconds(row["closed_at"])
     if closed != trade.closed_slot:
         said.append(("closed_at", closed, trade.closed_slot))
-    usd_unit = max(USD_UNIT, NOTIONAL_TOLERANCE * trade.quantity * trade.entry_price)
-    for name, unit in (
+    usd = max(USD_TOLERANCE, NOTIONAL_TOLERANCE * trade.quantity * trade.entry_price)
+    for name, at_least in (
         ("quantity", 0.0),
         ("entry_price", 0.0),
         ("exit_price", 0.0),
-        ("fee_usd", usd_unit),
-        ("pnl_usd", usd_unit),
+        ("fee_usd", usd),
+        ("pnl_usd", usd),
     ):
         number: float | None = getattr(trade, name)
-        if not _same(row[name], number, unit):
+        if not _same(row[name], number, at_least):
             said.append((name, row[name], number))
     return [f"{name} is {got}, expected {wanted}" for name, got, wanted in said]
 
 
-def _same(got: object, wanted: float | None, unit: float) -> bool:
+def _same(got: object, wanted: float | None, at_least: float) -> bool:
     if got is None or wanted is None:
         return got is None and wanted is None
     number = float(str(got))
-    allowed = max(NUMBER_TOLERANCE * abs(wanted), unit * (1 + NUMBER_TOLERANCE))
-    return abs(number - wanted) <= allowed
+    return abs(number - wanted) <= max(NUMBER_TOLERANCE * abs(wanted), at_least)
 
 
 def _seconds(moment: object) -> float | None:

@@ -30,6 +30,9 @@ TIMEFRAME_SECONDS: Final[Floats] = np.array(list(TIMEFRAMES.values()), dtype=np.
 WINDOW_BARS: Final = 500
 """Longest window of candles that anybody gets, the forming bar included."""
 
+PRICE_STALE_S: Final = 10
+"""A price whose publish time lies further back than this opens nothing and holds exits."""
+
 TIME, OPEN, HIGH, LOW, CLOSE, VOLUME = range(6)
 """Columns of a bar. time is its open in Unix seconds, volume is in base units."""
 BAR_RECORD: Final = np.dtype([("number", "<i8"), ("bar", "<f8", (6,))])

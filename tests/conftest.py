@@ -13,9 +13,9 @@ import itertools
 import shutil
 import tempfile
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar, overload
 from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
@@ -33,16 +33,24 @@ _TEMPLATE = "artic_migrated"
 _database_numbers = itertools.count(1)
 
 
+@overload
 async def wait_for(
-    check: Callable[[], T | Awaitable[T]], *, seconds: float = 5.0, what: str = ""
-) -> T:
+    check: Callable[[], Coroutine[Any, Any, T]], *, seconds: float = 5.0, what: str = ""
+) -> T: ...
+
+
+@overload
+async def wait_for(check: Callable[[], T], *, seconds: float = 5.0, what: str = "") -> T: ...
+
+
+async def wait_for(check: Callable[[], Any], *, seconds: float = 5.0, what: str = "") -> Any:
     """Asks until the answer is true, and returns it; fails after `seconds`. The only place in
     tests that sleeps.
     """
     deadline = time.monotonic() + seconds
     while True:
         answer = check()
-        value: T = await answer if inspect.isawaitable(answer) else answer
+        value = await answer if inspect.isawaitable(answer) else answer
         if value:
             return value
         if time.monotonic() > deadline:

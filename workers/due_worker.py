@@ -141,6 +141,8 @@ class DueWorker(Worker):
         unfinished = [task for task in (main_task, *self.tasks.values()) if not task.done()]
         for task in unfinished:
             task.cancel()
-        await asyncio.gather(*unfinished, return_exceptions=True)
+        if unfinished:
+            # Bounded: a task that connects to Redis just now may swallow its cancellation.
+            await asyncio.wait(unfinished, timeout=within_s)
         if self._pool is not None:
             await self._pool.aclose()

@@ -19,10 +19,9 @@ from numpy.typing import NDArray
 from adapters import redis_keys as keys
 from adapters.market_store import MarketStore
 from adapters.redis_client import Redis, command
-from engine.frames import Frame
+from engine.frames import PRICE_STALE_S, Frame
 from strategies import catalog
 from strategies.base import Candles
-from workers.settings import PRICE_STALE_S
 
 logger = logging.getLogger(__name__)
 

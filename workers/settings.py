@@ -36,8 +36,6 @@ CATCH_UP_S = 60
 """Slots older than this are not run any more: they are missed, and counted."""
 CATCH_UP_CHUNK_S = 0.25
 """Work of one commit while a shard catches up."""
-PRICE_STALE_S = 10
-"""A price older than this opens nothing and holds exits."""
 LEASE_MS = 1_500
 """A worker that says nothing for so long has lost its partitions."""
 SENTINEL_PERIOD_S = 0.5

@@ -39,8 +39,8 @@ _REFUSED_BY_POSTGRES: Final = (
     asyncpg.DataError,
     asyncpg.IntegrityConstraintViolationError,
     asyncpg.ProgramLimitExceededError,
-    ValueError,  # asyncpg's own word for a value that does not fit its column
-    OverflowError,
+    OverflowError,  # these two are asyncpg's own, for what does not fit a column
+    UnicodeEncodeError,
 )
 
 

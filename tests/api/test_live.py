@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -9,6 +10,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 
 from adapters import redis_keys as keys
+from adapters.db import history
 from adapters.redis_client import command
 from adapters.settings import Settings
 from tests.api.serving import ServedHub, receive, receive_until, serve
@@ -230,3 +232,40 @@ def big_fact(seq: int, agent_id: object) -> bytes:
             "data": {"entries": [entry]},
         }
     )
+
+
+async def test_what_is_no_longer_kept_is_said(pool: TestPool, served: ServedHub) -> None:
+    _, token = await served.token("alice")
+    async with served.http(token) as http, served.socket(token) as stream:
+        await http.post("/api/agents", json=TIGHT)
+        seen = facts(await receive_until(stream, "trade", event="opened", seconds=30))
+        await history.prune_messages(served.hub.database, datetime.now(UTC) + timedelta(days=1))
+        async with served.socket(token, "&since=1") as late:
+            first = await receive_until(late, "gap")
+            assert (first[-1]["from"], first[-1]["to"] >= seen[-1]) == (2, True)
+            after = facts(await receive_until(late, "trade", event="closed", seconds=60))
+            assert after == list(range(first[-1]["to"] + 1, first[-1]["to"] + 1 + len(after)))
+
+
+async def test_it_does_not_matter_which_hub_one_talks_to(
+    pool: TestPool, served: ServedHub, settings: Settings
+) -> None:
+    _, token = await served.token("alice")
+    async with (
+        serve(settings) as other,
+        served.http(token) as http,
+        other.http(token) as other_http,
+        other.socket(token) as stream,
+    ):
+        made = (await http.post("/api/agents", json=TIGHT)).json()
+        seen = await receive_until(stream, "agent_status", agent_id=made["id"], status="running")
+        path = f"/api/agents/{made['id']}"
+        assert (await other_http.get(f"{path}/status")).json()["status"] == "running"
+        assert (await other_http.post(f"{path}/stop")).json()["status"] == "stopped"
+        seen += await receive_until(stream, "agent_status", status="stopped", position=None)
+        assert (await http.delete(path)).status_code == 204
+        seen += await receive_until(
+            stream, "log", check=lambda data: data["entries"][0]["message"] == "agent deleted"
+        )
+        assert facts(seen) == list(range(1, len(facts(seen)) + 1))
+        await wait_for(lambda: not any(each.agents for each in other.hub.live.topics.values()))

@@ -177,6 +177,15 @@ def test_a_stop_may_keep_the_position_and_a_start_watches_it_again() -> None:
     assert [ending(each) for each in trades] == [("long", "stop_loss", 97.0, 1.97, -31.97, 3)]
 
 
+def test_the_last_stop_says_whether_the_position_is_kept() -> None:
+    stops = (Stop("a", 12), Stop("a", 13, close_position=False))
+    stale = {12: 0.0, 13: 13.0}
+    prices = {10: 100.0, 12: 100.0, 13: 100.0}
+    assert walked(PLAIN, prices, {10: 1.0}, *stops, published=stale)[0].close_reason is None
+    (closed,) = walked(PLAIN, prices, {10: 1.0}, stops[0], published=stale)
+    assert (closed.close_reason, closed.closed_slot) == ("stopped", 13)
+
+
 def test_signals_count_every_interval_and_from_the_threshold_on() -> None:
     agent = replace(PLAIN, interval=3, start_slot=10)
     prices = dict.fromkeys(range(8, 17), 100.0)

@@ -34,7 +34,8 @@ def graded(multiple: float) -> float:
 
 def true_range(bars: list[OHLCV], at: int) -> float:
     bar, close_before = bars[at], bars[at - 1].close
-    return max(bar.high, close_before) - min(bar.low, close_before)
+    high, low = max(bar.high, close_before), min(bar.low, close_before)
+    return float(high - low)
 
 
 def wilder_atr(closed: list[OHLCV], period: int) -> float:

@@ -10,7 +10,7 @@ from adapters.db.agents import Agent
 from adapters.db.connection import connection
 from adapters.db.ledger import store_events
 from adapters.db.records import Refusal
-from engine.events import event_id
+from engine.events import decode_event, encode_event, event_id
 from tests.adapters.db.stories import Story, batch
 from tests.adapters.db.world import World, everything
 
@@ -131,6 +131,21 @@ async def test_what_postgresql_refuses_goes_to_quarantine_but_its_row_is_kept(
     assert (row.seq, row.record) == (2, story.record.tobytes())
     go_on = await store_events(world.db, [batch(agent.shard, 1, [story.opened()])])
     assert go_on.shards[agent.shard].refused is None
+
+
+async def test_a_number_too_large_for_its_column_is_refused_by_the_driver_and_quarantined(
+    world: World,
+) -> None:
+    agent = await world.agent()
+    story = Story(agent)
+    created, opened = story.created(), decode_event(story.opened())
+    wrong = encode_event(msgspec.structs.replace(opened, leverage=2**40))
+    result = await store_events(
+        world.db, [batch(agent.shard, 0, [created, wrong, story.stopped()])]
+    )
+    assert (result.shards[agent.shard].stored, result.shards[agent.shard].quarantined) == (2, 1)
+    ((reason,),) = await world.ask("SELECT reason FROM quarantine")
+    assert "out of int32 range" in reason
 
 
 async def test_of_two_shards_the_one_with_a_refused_event_does_not_hold_up_the_other(
