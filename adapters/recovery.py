@@ -31,7 +31,7 @@ RECOVERY_LOCK = 0x4152
 @asynccontextmanager
 async def recovery_lock(database: Database, shard: int) -> AsyncIterator[None]:
     """One recovery of a shard at a time, over all processes; ends with the connection at worst."""
-    async with connection(database) as con:
+    async with database.lock_holders, connection(database) as con:
         await con.execute("SELECT pg_advisory_lock($1, $2)", RECOVERY_LOCK, shard)
         try:
             yield

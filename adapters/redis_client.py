@@ -44,7 +44,9 @@ def retry_policy() -> Retry:
 
 
 def open_redis(url: str, *, max_connections: int = 64, timeout_s: float = 5.0) -> Redis:
-    """A client with a bounded pool; who finds it full waits for a place. Nothing is connected until the first command.
+    """A client with a bounded pool; who finds it full waits for a place.
+
+    Nothing is connected until the first command.
 
     Raises:
         ValueError: the URL is none that redis-py knows (redis://, rediss://, unix://).

@@ -120,6 +120,16 @@ def ticked_channel() -> str:
     return f"{PREFIX}ticked"
 
 
+def attempts(kind: str, who: str) -> str:
+    """List: ms of the newest attempts of an account or address, bounded. TTL: the window."""
+    return f"{PREFIX}{{attempts}}:{kind}:{who}"
+
+
+def ended_channel() -> str:
+    """Pub/sub: msgpack ["login", family UUID] or ["key", user UUID], no good any longer."""
+    return f"{PREFIX}ended"
+
+
 def user_channel(user_id: str) -> str:
     """Pub/sub: the WebSocket messages of one user, as JSON."""
     return f"{PREFIX}user:{user_id}"

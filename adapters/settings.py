@@ -89,6 +89,13 @@ class Settings:
         "signs access tokens; at least 32 characters",
         hidden=True,
     )
+    jwt_secret_previous: str = _setting(
+        "ARTIC_JWT_SECRET_PREVIOUS",
+        read.secret(32),
+        "the secret before it: its tokens are good until they expire (15 minutes)",
+        leans_on=lambda values: "",
+        hidden=True,
+    )
     internal_secret: str = _setting(
         "ARTIC_INTERNAL_SECRET",
         read.secret(16),
@@ -127,6 +134,24 @@ class Settings:
     )
     shim_port: int = _setting(
         "ARTIC_SHIM_PORT", read.whole_number(1, 65535), "its port", default="8000"
+    )
+    requests_per_minute: int = _setting(
+        "ARTIC_REQUESTS_PER_MINUTE",
+        read.whole_number(0, 10**9),
+        "requests of one user to one hub process; 0: no limit",
+        default="6000",
+    )
+    attempts_per_account: int = _setting(
+        "ARTIC_ATTEMPTS_PER_ACCOUNT",
+        read.whole_number(1, 10**4),
+        "logins (and registrations) a minute for one e-mail address",
+        default="10",
+    )
+    attempts_per_address: int = _setting(
+        "ARTIC_ATTEMPTS_PER_ADDRESS",
+        read.whole_number(1, 10**4),
+        "logins (and registrations) a minute from one network address",
+        default="60",
     )
     workers: int = _setting(
         "ARTIC_WORKERS", read.whole_number(1, 256), "worker processes of `artic up`", default="2"

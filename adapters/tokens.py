@@ -1,10 +1,12 @@
-"""Access tokens: JWTs that name a user for 15 minutes. The only user of PyJWT.
+"""Access tokens: JWTs that name a user for 15 minutes; refresh tokens and API keys: random.
+The only user of PyJWT.
 
 Algorithm, issuer, audience and key id are pinned. The first secret signs; further ones are
 still accepted, so that a signing key can be replaced without logging anybody out.
 """
 
 import hashlib
+import re
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,6 +23,7 @@ AUDIENCE = "artic-hub"
 ACCESS_TOKEN_LIFETIME_S = 900
 REFRESH_TOKEN_LIFETIME = timedelta(days=30)
 SECRET_BYTES_MIN = 32
+_API_KEY = re.compile(r"ak_[A-Za-z0-9_-]{43}")
 
 
 class TokenRefused(AdapterError):
@@ -104,6 +107,16 @@ def new_refresh_token() -> str:
 def refresh_token_hash(token: str) -> str:
     """What the record knows a refresh token by."""
     return hashlib.sha256(token.encode("utf-8", "replace")).hexdigest()
+
+
+def new_api_key() -> str:
+    """`ak_` and 256 random bits; only api_key_hash of it is ever stored."""
+    return f"ak_{secrets.token_urlsafe(32)}"
+
+
+def api_key_hash(key: str) -> str | None:
+    """What the record knows an API key by; None for what has not the form of one."""
+    return hashlib.sha256(key.encode()).hexdigest() if _API_KEY.fullmatch(key) else None
 
 
 def _key_id(secret: str) -> str:

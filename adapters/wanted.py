@@ -28,6 +28,8 @@ class WantedState(Protocol):
     @property
     def epoch(self) -> int: ...
     @property
+    def asked_epoch(self) -> int: ...
+    @property
     def wanted(self) -> str: ...
     @property
     def close_position(self) -> bool: ...
@@ -66,6 +68,7 @@ def command_of(agent: WantedState) -> Command:
         fee_cbps=in_steps(risk["fee_bps"], 100),
         slippage_cbps=in_steps(risk["slippage_bps"], 100),
         max_session_loss_usd=float(risk.get("max_session_loss_usd") or 0.0),
+        asked_epoch=agent.asked_epoch,
     )
 
 

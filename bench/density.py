@@ -132,8 +132,10 @@ async def _figures(stack: Stack, fleet: Fleet, window: Window, empty: int) -> di
 
 
 def _check_same(window: Window) -> None:
-    """What was due is known only while nobody starts or stops."""
+    """What was due is known while no agent starts or stops; what was run, while no worker does."""
     before, after = window.before, window.after
+    if window.begin.reports.keys() != window.end.reports.keys():
+        raise BenchError("workers came or went during the measurement")
     if not (
         np.array_equal(before.agent, after.agent)
         and np.array_equal(before.start, after.start)

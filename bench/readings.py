@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adapters import redis_keys as keys
+from adapters.queue import TICK_PARTITIONS
 from adapters.redis_client import command
 from adapters.shard_store import Head, decode_head
 from bench import machine
@@ -81,7 +82,9 @@ async def read_pool(stack: Stack, shards: list[int]) -> Reading:
         done_ms = time.time() * 1000
         while slot is not None and int(time.time()) == slot:
             reports = await _reports(stack)
-            if reports and all(at > done_ms + _MARGIN_MS for at, _ in reports.values()):
+            owned = sorted(p for _, report in reports.values() for p in report["owned"])
+            told = all(at > done_ms + _MARGIN_MS for at, _ in reports.values())
+            if told and owned == list(range(TICK_PARTITIONS)):
                 return Reading(
                     slot=slot,
                     at=time.monotonic(),

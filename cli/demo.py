@@ -57,6 +57,8 @@ async def open_demo(hub_url: str, data_dir: Path) -> Demo:
                 write_private(path, json.dumps(kept | {"complete": True}, indent=2) + "\n")
     except httpx.HTTPError as error:
         raise CommandError(f"the hub does not answer: {error}") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise CommandError(f"the hub's answer is not understood: {error!r}") from error
     return Demo(kept["email"], kept["password"], len(agents), is_new)
 
 

@@ -97,6 +97,7 @@ class Supervisor:
         with take_folder(told.data_dir):
             await stop_leftovers(told.data_dir)
             check_ports(told)
+            say(f"Starting, with everything kept in {told.data_dir} ...")
             async with AsyncExitStack() as running:
                 try:
                     await self._start_all(told, running)

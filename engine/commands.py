@@ -2,7 +2,8 @@
 be lost, doubled or late.
 
 One applies, before the slot it is stamped with, if its epoch is above the row's, and is answered by
-one event; an agent created to run by two, `created` and `started`.
+one event; an agent created to run by two, `created` and `started`. An edit carries the wish that
+came before it, and a wish that a row has met already neither starts nor stops it again.
 """
 
 from collections.abc import Sequence
@@ -54,6 +55,7 @@ class Command(msgspec.Struct, frozen=True, array_like=True, gc=False):
     fee_cbps: CentiBps
     slippage_cbps: CentiBps
     max_session_loss_usd: Usd
+    asked_epoch: Count = 0  # in which `wanted` was asked for; 0: with this command
 
 
 _decoder = msgspec.msgpack.Decoder(Command)
@@ -92,6 +94,7 @@ def _apply(draft: Draft, command: Command) -> None:
     if command.epoch <= row["epoch"]:
         return
     status, flags = int(row["status"]), int(row["flags"])
+    met_already = 0 < command.asked_epoch <= row["epoch"]
     same_agent = row["agent_id"].tobytes() == command.agent_id
     if status != RowStatus.FREE and not same_agent:
         return
@@ -104,6 +107,8 @@ def _apply(draft: Draft, command: Command) -> None:
         _delete(draft, command.row)
     elif status == RowStatus.FREE:
         _create(draft, command)
+    elif met_already:
+        _edit(draft, command)
     elif command.wanted == Wanted.STOPPED:
         _stop(draft, command)
     elif status == RowStatus.RUNNING:
@@ -139,9 +144,12 @@ def _start(draft: Draft, command: Command) -> None:
 
 
 def _edit(draft: Draft, command: Command) -> None:
-    """The same session goes on; a new interval counts its slots from this one."""
+    """The same session goes on, or the agent stands as before, with what was asked of its position.
+
+    A new interval counts its slots from this one.
+    """
     row = draft.rows[command.row]
-    if row["interval"] != command.interval:
+    if row["status"] == RowStatus.RUNNING and row["interval"] != command.interval:
         _count_up_to_here(draft, command.row)
         row["start_slot"] = draft.slot
     _take_settings(draft, command)

@@ -283,7 +283,7 @@ def test_no_error_is_swallowed_unseen() -> None:
 
 
 def test_no_test_sleeps() -> None:
-    """Waiting is asking: tests.conftest.wait_for. A sleep of 0 lets other tasks run, and is none."""
+    """Waiting is asking: tests.conftest.wait_for. A sleep of 0 lets others run, and is none."""
     wrong = [
         f"{short(path)}:{node.lineno} sleeps"
         for path in sorted((ROOT / "tests").rglob("*.py"))

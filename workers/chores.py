@@ -6,7 +6,7 @@ from typing import Any
 
 from adapters import queue as jobs
 from adapters import redis_keys as keys
-from adapters.db import agents, history
+from adapters.db import agents, history, logins
 from adapters.db.errors import DatabaseAway
 from adapters.recovery import recover_shard
 from adapters.redis_client import command
@@ -51,11 +51,12 @@ async def push_unapplied(ctx: dict[str, Any]) -> None:
 
 
 async def prune_history(ctx: dict[str, Any]) -> None:
-    """arq job: drops messages and logs beyond their retention."""
+    """arq job: drops messages, logs and refresh tokens beyond their retention."""
     pool: PoolContext = ctx["pool"]
     try:
         now = datetime.fromtimestamp(pool.clock.now(), UTC)
         await history.prune_messages(pool.database, now - MESSAGES_KEPT)
         await history.prune_logs(pool.database, now - LOGS_KEPT)
+        await logins.prune_refresh_tokens(pool.database, now)
     except DatabaseAway as error:
         logger.warning("pruning waits for PostgreSQL: %s", error)

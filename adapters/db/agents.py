@@ -28,19 +28,21 @@ PLACES_LOCK = 0x41525503
 _SELECT = (
     "SELECT id, user_id, name, symbol, timeframe, strategy_name, strategy_params,"
     " interval_seconds, live_mode, risk_params, plan_id, shard, row, epoch, wanted,"
-    " close_position, applied_epoch, status, status_detail, created_at, updated_at FROM agents"
+    " close_position, asked_epoch, applied_epoch, status, status_detail, created_at, updated_at"
+    " FROM agents"
 )
 _COLUMNS = _SELECT.removeprefix("SELECT ").removesuffix(" FROM agents")
 _INSERT = (
     "INSERT INTO agents (id, user_id, name, symbol, timeframe, strategy_name, strategy_params,"
-    " interval_seconds, live_mode, risk_params, plan_id, shard, row, epoch, wanted)"
-    " VALUES ($1, $2, $3, $4, $5, $6, $7::jsonb, $8, $9, $10::jsonb, $11, $12, $13, $14, $15)"
+    " interval_seconds, live_mode, risk_params, plan_id, shard, row, epoch, wanted,"
+    " asked_epoch)"
+    " VALUES ($1, $2, $3, $4, $5, $6, $7::jsonb, $8, $9, $10::jsonb, $11, $12, $13, $14, $15, $14)"
     " RETURNING "
 )
 _CHANGE = (
     "WITH given AS (UPDATE shard_rows SET epoch = epoch + 1 WHERE shard = $1 AND row = $2"
     " RETURNING epoch AS new_epoch) UPDATE agents SET wanted = $4, close_position = $5,"
-    " epoch = new_epoch, updated_at = clock_timestamp() FROM given WHERE id = $3 RETURNING "
+    " epoch = new_epoch, asked_epoch = new_epoch, updated_at = clock_timestamp() FROM given WHERE id = $3 RETURNING "
 )
 
 
@@ -66,6 +68,7 @@ class NewAgent:
 class Agent:
     """Wanted state with its epoch; status and status_detail are those of its newest stored event.
 
+    asked_epoch is the one in which `wanted` was asked for; edits since have newer ones.
     applied_epoch below epoch: the command may still be on its way. updated_at: of wanted.
     """
 
@@ -85,6 +88,7 @@ class Agent:
     epoch: int
     wanted: Wanted
     close_position: bool
+    asked_epoch: int
     applied_epoch: int
     status: AgentStatus
     status_detail: str
@@ -305,6 +309,7 @@ def placed(new: NewAgent, shard: int, row: int, epoch: int, now: datetime) -> Ag
         row=row,
         epoch=epoch,
         close_position=True,
+        asked_epoch=epoch,
         applied_epoch=0,
         status="creating",
         status_detail="",

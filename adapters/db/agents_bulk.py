@@ -27,6 +27,7 @@ _AGENT_COLUMNS = (
     "row",
     "epoch",
     "wanted",
+    "asked_epoch",
 )
 
 
@@ -65,7 +66,7 @@ async def create_agents_bulk(database: Database, new: Sequence[NewAgent]) -> lis
                 "agents",
                 columns=_AGENT_COLUMNS,
                 records=[
-                    (*agent_values(agent), *places[i], 1, agent.wanted)
+                    (*agent_values(agent), *places[i], 1, agent.wanted, 1)
                     for i, agent in enumerate(new)
                 ],
             )

@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias, get_args
 from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -27,6 +27,7 @@ SslMode: TypeAlias = Literal["disable", "prefer", "allow", "require", "verify-ca
 
 POOL_MAX = 10
 """Connections of one process; with 20 processes this is what a default server takes."""
+LOCK_HOLDERS_MAX = 2
 CONNECT_S = 5.0
 ACQUIRE_S = 5.0
 COMMAND_S = 30.0
@@ -156,6 +157,11 @@ class Database:
     client: AsyncpgDBClient
     context: TortoiseContext
     closed: bool = False
+    lock_holders: asyncio.Semaphore = field(
+        default_factory=lambda: asyncio.Semaphore(LOCK_HOLDERS_MAX)
+    )
+    """Taken by whoever holds one connection for a lock while it uses others: if all of a pool did
+    so at once, each would wait for a connection that only another could give back."""
 
 
 async def open_database(url: str, *, pool_max: int = POOL_MAX) -> Database:

@@ -119,7 +119,7 @@ async def messages_since(database: Database, user_id: UUID, seq: int, limit: int
 async def prune_messages(database: Database, before: datetime) -> int:
     """Removes messages of before a moment; answers how many."""
     async with connection(database) as con:
-        return await _prune(
+        return await prune_in_batches(
             con,
             "DELETE FROM messages WHERE ctid IN (SELECT ctid FROM messages WHERE ts < $1 LIMIT $2)",
             before,
@@ -129,14 +129,15 @@ async def prune_messages(database: Database, before: datetime) -> int:
 async def prune_logs(database: Database, before: datetime) -> int:
     """Removes log lines of before a moment; answers how many."""
     async with connection(database) as con:
-        return await _prune(
+        return await prune_in_batches(
             con,
             "DELETE FROM logs WHERE ctid IN (SELECT ctid FROM logs WHERE ts < $1 LIMIT $2)",
             before,
         )
 
 
-async def _prune(con: Connection, statement: str, before: datetime) -> int:
+async def prune_in_batches(con: Connection, statement: str, before: datetime) -> int:
+    """Runs a DELETE of ($1 before, $2 rows at once) until nothing is left; answers how many."""
     total = 0
     while True:
         done = int((await con.execute(statement, before, _PRUNED_AT_ONCE)).split()[-1])

@@ -24,6 +24,7 @@ class User(Model):
     password_hash = fields.TextField()
     role = fields.CharField(max_length=16)
     message_seq = fields.BigIntField(db_default=0)  # number of the newest message
+    api_key_hash = fields.CharField(max_length=128, unique=True, null=True)  # of the one good key
     created_at = fields.DatetimeField(db_default=Now())
 
     class Meta:
@@ -112,6 +113,7 @@ class Agent(Model):
     epoch = fields.BigIntField()  # of the newest wanted state
     wanted = fields.CharField(max_length=16)  # running, stopped, deleted
     close_position = fields.BooleanField(db_default=True)
+    asked_epoch = fields.BigIntField(db_default=0)  # in which `wanted` was asked for
     applied_epoch = fields.BigIntField(db_default=0)  # newest one seen in the agent's row
     status = fields.CharField(max_length=16, db_default="creating")  # as of the newest event
     status_detail = fields.TextField(db_default="")
@@ -147,6 +149,7 @@ class Trade(Model):
     opened_at = fields.DatetimeField()
     closed_at = fields.DatetimeField(null=True)
     mode = fields.CharField(max_length=8)  # paper, live
+    origin = fields.CharField(max_length=8, db_default="pool")  # pool; reported: from outside of it
 
     class Meta:
         table = "trades"
@@ -179,6 +182,29 @@ class Message(Model):
 
     class Meta:
         table = "messages"
+
+
+# A report of a trade by an agent outside of the pool, so that it counts once.
+class ReportedEvent(Model):
+    id = fields.UUIDField(primary_key=True)  # follows from the agent and its own event id
+    trade_id = fields.UUIDField()
+    at = fields.DatetimeField(db_default=Now())
+
+    class Meta:
+        table = "reported_events"
+
+
+# The answer to a request that may be sent again. Its real key is (user_id, key).
+class RepeatableRequest(Model):
+    user_id = fields.UUIDField(primary_key=True)
+    key = fields.CharField(max_length=255)
+    body_hash = fields.BinaryField()
+    agent_id = fields.UUIDField(null=True)
+    answer = fields.BinaryField(null=True)
+    at = fields.DatetimeField(db_default=Now())
+
+    class Meta:
+        table = "repeatable_requests"
 
 
 # An event that could not be stored, as it came.

@@ -1,4 +1,4 @@
-"""Accounts and their refresh tokens."""
+"""Accounts. What lets them in besides their password is in adapters/db/logins.py."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -30,16 +30,6 @@ class User:
 
     def __repr__(self) -> str:
         return f"User({self.id}, {self.role})"  # the hash belongs in no log
-
-
-@dataclass(frozen=True, slots=True)
-class RefreshToken:
-    """One link of a family of refresh tokens, known by its hash only."""
-
-    id: UUID
-    user_id: UUID
-    family_id: UUID
-    expires_at: datetime
 
 
 async def create_user(database: Database, email: str, password_hash: str) -> User:
@@ -77,17 +67,6 @@ async def get(database: Database, user_id: UUID) -> User | None:
     async with orm(database):
         found = await models.User.get_or_none(id=user_id)
     return _user(found)
-
-
-async def store_refresh_token(
-    database: Database, user_id: UUID, family_id: UUID, token_hash: str, expires_at: datetime
-) -> RefreshToken:
-    """Keeps the hash of a refresh token; the token itself is never stored."""
-    async with orm(database):
-        made = await models.RefreshToken.create(
-            user_id=user_id, family_id=family_id, token_hash=token_hash, expires_at=expires_at
-        )
-    return RefreshToken(made.id, user_id, family_id, expires_at)
 
 
 def normal_email(email: str) -> str:

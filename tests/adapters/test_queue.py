@@ -51,6 +51,6 @@ async def test_a_worker_of_the_same_process_hears_without_redis(redis: Redis) ->
 
 def test_shards_are_spread_over_the_first_half_of_a_slot() -> None:
     phases = sorted(jobs.phase_s(shard) for shard in range(64))
-    assert 0 <= phases[0] and phases[-1] < 0.5
+    assert phases[0] >= 0 and phases[-1] < 0.5
     gaps = [b - a for a, b in itertools.pairwise(phases)]
     assert max(gaps) < 3 * 0.5 / 64

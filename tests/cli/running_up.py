@@ -21,12 +21,13 @@ _END_S = 40.0
 
 @dataclass
 class RunningUp:
-    """The process, what it has printed so far, and the journal of the stand-ins."""
+    """The process, what it has printed so far (and on stderr), and the journal of the stand-ins."""
 
     process: Process
     data_dir: Path
     journal_path: Path
     lines: list[str] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
 
     async def until(self, text: str, seconds: float = _READY_S) -> str:
         """The first line with this text, also if it was printed before."""
@@ -35,9 +36,9 @@ class RunningUp:
                 lambda: self._has(text) or self.process.returncode is not None, seconds=seconds
             )
         except AssertionError as error:
-            raise AssertionError(f"no {text!r} in {self.lines}") from error
+            raise AssertionError(f"no {text!r} in {self.lines} {self.errors}") from error
         found = [line for line in self.lines if text in line]
-        assert found, f"ended before {text!r}: {self.lines}"
+        assert found, f"ended before {text!r}: {self.errors}"
         return found[0]
 
     async def end(self, number: signal.Signals | None = None) -> int:
@@ -86,8 +87,8 @@ async def running_up(
     assert process.stdout is not None
     assert process.stderr is not None
     readers = [
-        asyncio.create_task(_collect(stream, running.lines))
-        for stream in (process.stdout, process.stderr)
+        asyncio.create_task(_collect(process.stdout, running.lines)),
+        asyncio.create_task(_collect(process.stderr, running.errors)),
     ]
     try:
         yield running
@@ -101,10 +102,9 @@ async def refusal(data_dir: Path, *flags: str, environment: dict[str, str] | Non
     """The one line with which it does not start."""
     async with running_up(data_dir, *flags, environment=environment) as running:
         status = await running.end()
-    alarming = [line for line in running.lines if " | " not in line]
     assert status == 1, running.lines
-    assert len(alarming) == 1, running.lines
-    return alarming[0]
+    assert len(running.errors) == 1, running.errors
+    return running.errors[0]
 
 
 def free_ports() -> tuple[int, int]:

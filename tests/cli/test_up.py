@@ -54,8 +54,11 @@ async def test_the_next_start_finds_everything_as_it_was(data_dir: Path) -> None
 
 
 async def test_it_says_what_is_where(data_dir: Path, outside: dict[str, str]) -> None:
-    async with running_up(data_dir, "--no-demo", environment=outside) as up:
+    told = outside | {"ARTIC_HUB_PROT": "1"}
+    async with running_up(data_dir, "--no-demo", environment=told) as up:
         await up.until(READY)
+    assert up.errors == ["unknown setting ARTIC_HUB_PROT; did you mean ARTIC_HUB_PORT?"]
+    assert up.lines[0] == f"Starting, with everything kept in {data_dir} ..."
     assert any(line.startswith("Hub ready on http://127.0.0.1:") for line in up.lines)
     assert any("simulated" in line for line in up.lines)
     assert not any("Demo" in line for line in up.lines)

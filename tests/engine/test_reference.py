@@ -74,7 +74,8 @@ def test_numbers_are_rounded_alike_and_to_the_nearest(number: float) -> None:
     last_digit = last_digit_of(number)
     assert abs(written(price) - written(number)) <= last_digit * Decimal("0.501")
     assert 0 <= written(number) - written(quantity) < last_digit
-    assert abs(written(usd) - written(number)) <= max(Decimal("0.501e-8"), written(number) / 10**15)
+    binary = written(number) * (LAST_BIT - 1)  # what an amount cannot be told apart by
+    assert abs(written(usd) - written(number)) <= Decimal("0.501e-8") + binary
 
 
 @given(scenarios())

@@ -1,5 +1,6 @@
 """The pool on real servers: an agent that was created ticks, trades, and is in the record."""
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
@@ -100,3 +101,10 @@ async def test_everything_in_redis_may_be_lost(pool: TestPool) -> None:
 
     await wait_for(back, seconds=15)
     await pool.ticked(running, seconds=10)
+
+
+async def test_many_may_ask_for_the_same_new_shards_at_once(pool: TestPool) -> None:
+    created = await asyncio.gather(*(pool.create() for _ in range(30)))
+    await pool.ticked(created[-1])
+    rows = [await pool.row(agent) for agent in created]
+    assert all(row is not None and row["status"] == RowStatus.RUNNING for row in rows)
