@@ -6,31 +6,36 @@ when its window is over. Names of accounts and addresses are hashed: Redis knows
 
 import hashlib
 import math
-from collections.abc import Mapping
+from typing import Literal
 
 from adapters import redis_keys as keys
 from adapters.redis_client import Redis, away_as_error, script
 
 WINDOW_S = 60
 
+Kind = Literal["login", "register"]
+
 
 class Attempts:
-    """Counts the attempts of one kind (login, register) under several limits at once."""
+    """Counts attempts, those of each kind for themselves, under both limits at once."""
 
-    def __init__(self, redis: Redis, limits: Mapping[str, int]) -> None:
-        """Takes for each sort of name (account, address) how many attempts a window may hold."""
-        self._limits = dict(limits)
+    def __init__(self, redis: Redis, *, account: int, address: int) -> None:
+        """Takes how many attempts a window may hold for one account, and from one address."""
+        self._limits = (account, address)
         self._script = script(redis, "attempts")
 
-    async def wait_s(self, kind: str, names: Mapping[str, str]) -> int:
+    async def wait_s(self, kind: Kind, account: str, address: str) -> int:
         """0 when the attempt may be made, which counts it; else the seconds to wait, at least 1.
 
-        names: the account and address of this attempt, one for each limit. Raises RedisAway.
+        It does not matter whether there is such an account. Raises RedisAway.
         """
         async with away_as_error():
             wait_ms: int = await self._script(
-                keys=[keys.attempts(kind, f"{sort}:{_hash(names[sort])}") for sort in self._limits],
-                args=[WINDOW_S * 1000, *self._limits.values()],
+                keys=[
+                    keys.attempts(kind, f"account:{_hash(account)}"),
+                    keys.attempts(kind, f"address:{_hash(address)}"),
+                ],
+                args=[WINDOW_S * 1000, *self._limits],
             )
         return math.ceil(wait_ms / 1000)
 

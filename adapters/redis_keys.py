@@ -115,6 +115,11 @@ def queue_bell(queue_name: str) -> str:
     return f"{queue_name}:bell"
 
 
+def reported_status(agent_id: str) -> str:
+    """String (JSON): the status of an agent outside of the pool. TTL: a few of its ticks."""
+    return f"{PREFIX}reported:{agent_id}"
+
+
 def ticked_channel() -> str:
     """Pub/sub: msgpack [shard, slot, version] after each commit."""
     return f"{PREFIX}ticked"
@@ -131,5 +136,5 @@ def ended_channel() -> str:
 
 
 def user_channel(user_id: str) -> str:
-    """Pub/sub: the WebSocket messages of one user, as JSON."""
+    """Pub/sub: the WebSocket messages of one user, as JSON; statuses of reported agents only."""
     return f"{PREFIX}user:{user_id}"

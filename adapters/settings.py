@@ -170,6 +170,11 @@ class Settings:
     )
 
     @property
+    def jwt_secrets(self) -> list[str]:
+        """The signing secret first, then the one that it has replaced."""
+        return [secret for secret in (self.jwt_secret, self.jwt_secret_previous) if secret]
+
+    @property
     def own_hub_url(self) -> str:
         """The hub's address for a process of the same machine, whatever hub_url says."""
         return _hub_address(self.hub_host, self.hub_port)
@@ -200,7 +205,8 @@ def load_settings(
     _warn_about_unknown(told)
     values: dict[str, Any] = {}
     for each in fields(Settings):
-        values[each.name] = _value(each, told, needs) or _leaning(each, values)
+        value = _value(each, told, needs)
+        values[each.name] = _leaning(each, values) if value == "" else value
     return Settings(**values)
 
 

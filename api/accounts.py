@@ -1,25 +1,40 @@
-"""Accounts: register, log in, and who am I."""
+"""Accounts: register, log in, refresh, log out, API keys, and who am I."""
 
+import ipaddress
+import logging
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Literal
 from uuid import UUID, uuid4
 
+import msgspec
 from msgspec import Meta
 from starlette.requests import Request
 from starlette.responses import Response
 
-from adapters.db import users
-from adapters.db.errors import EmailTaken
-from adapters.tokens import REFRESH_TOKEN_LIFETIME, new_refresh_token, refresh_token_hash
-from api.answers import answer
+from adapters.attempts import Kind
+from adapters.db import logins, users
+from adapters.db.errors import EmailTaken, NoSuchUser
+from adapters.tokens import (
+    REFRESH_TOKEN_LIFETIME,
+    api_key_hash,
+    new_api_key,
+    new_refresh_token,
+    refresh_token_hash,
+)
+from api.answers import answer, no_content
 from api.auth import caller_of, unauthorized
-from api.bodies import Body, Check, read_body
-from api.errors import Problem
+from api.bodies import Body, Check, Nothing, read_body
+from api.errors import Problem, too_many
 from api.hub import Hub, hub_of
+
+log = logging.getLogger("artic.hub")
 
 PASSWORD_CHARACTERS_MAX = 1024
 EMAIL_CHARACTERS_MAX = 254
+TOKEN_CHARACTERS_MAX = 200
+IPV6_NETWORK_BITS = 64
+"""What one IPv6 customer has: single addresses cost them nothing."""
 
 
 def _email(value: str) -> str | None:
@@ -47,10 +62,46 @@ class LogIn(Body, frozen=True, kw_only=True):
     password: Annotated[str, Meta(min_length=1, max_length=PASSWORD_CHARACTERS_MAX)]
 
 
+class RefreshBody(Body, frozen=True, kw_only=True):
+    """The body of POST /auth/refresh and /auth/logout."""
+
+    refresh_token: Annotated[str, Meta(min_length=1, max_length=TOKEN_CHARACTERS_MAX)]
+
+
+class TokensAnswer(msgspec.Struct, frozen=True):
+    """What lets an account in: the access token for 15 minutes, the refresh token once."""
+
+    access_token: str
+    refresh_token: str
+    token_type: Literal["bearer"]
+
+
+class Quotas(msgspec.Struct, frozen=True):
+    """What an account may ask of the hub; null: no limit."""
+
+    requests_per_minute: int | None
+
+
+class MeAnswer(msgspec.Struct, frozen=True):
+    """The caller's account."""
+
+    id: UUID
+    email: str
+    role: Literal["operator", "user"]
+    quotas: Quotas
+
+
+class KeyAnswer(msgspec.Struct, frozen=True):
+    """A new API key, shown this once."""
+
+    api_key: str
+
+
 async def register(request: Request) -> Response:
     """POST /auth/register: 201 with the tokens of a new account, 409 for a known e-mail."""
     hub = hub_of(request)
     body = await read_body(request, Register)
+    await _count_attempt(request, "register", body.email)
     password_hash = await hub.passwords.hash(body.password)
     try:
         user = await users.create_user(hub.database, body.email, password_hash)
@@ -63,6 +114,7 @@ async def log_in(request: Request) -> Response:
     """POST /auth/login: the same answer and time for a wrong password and no account."""
     hub = hub_of(request)
     body = await read_body(request, LogIn)
+    await _count_attempt(request, "login", body.email)
     user = await users.find_by_email(hub.database, body.email)
     stored = None if user is None else user.password_hash
     if not await hub.passwords.verify(body.password, stored) or user is None:
@@ -70,23 +122,98 @@ async def log_in(request: Request) -> Response:
     return answer(await _new_login(hub, user.id))
 
 
+async def refresh(request: Request) -> Response:
+    """POST /auth/refresh: a new pair for a refresh token, which is good once.
+
+    One that comes back was copied by somebody: its login ends everywhere, the thief's too.
+    """
+    hub = hub_of(request)
+    body = await read_body(request, RefreshBody)
+    token = new_refresh_token()
+    rotation = await logins.rotate_refresh_token(
+        hub.database,
+        refresh_token_hash(body.refresh_token),
+        refresh_token_hash(token),
+        datetime.now(UTC) + REFRESH_TOKEN_LIFETIME,
+    )
+    if rotation.outcome == "reused" and rotation.family_id is not None:
+        log.warning("a spent refresh token of user %s came back, login ended", rotation.user_id)
+        await hub.logins.end(rotation.family_id)
+    if rotation.outcome != "rotated" or rotation.user_id is None or rotation.family_id is None:
+        raise unauthorized("the refresh token is not valid")
+    return answer(_tokens(hub, rotation.user_id, rotation.family_id, token))
+
+
+async def log_out(request: Request) -> Response:
+    """POST /auth/logout: ends the login of a refresh token; 204 also if it had ended before."""
+    hub = hub_of(request)
+    body = await read_body(request, RefreshBody)
+    token_hash = refresh_token_hash(body.refresh_token)
+    family_id = await logins.revoke_family_of(hub.database, token_hash)
+    if family_id is not None:
+        await hub.logins.end(family_id)
+    return no_content()
+
+
 async def me(request: Request) -> Response:
     """GET /api/me: the caller's account."""
-    user = await users.get(hub_of(request).database, caller_of(request).user_id)
+    hub = hub_of(request)
+    user = await users.get(hub.database, caller_of(request).user_id)
     if user is None:
         raise unauthorized("the account is gone")
-    return answer({"id": user.id, "email": user.email, "role": user.role, "quotas": {}})
+    quotas = Quotas(hub.requests.per_minute or None)
+    return answer(MeAnswer(user.id, user.email, user.role, quotas))
 
 
-async def _new_login(hub: Hub, user_id: UUID) -> dict[str, str]:
+async def make_api_key(request: Request) -> Response:
+    """POST /api/keys: a new API key; the one before it is no good from now on."""
+    hub, caller = hub_of(request), caller_of(request)
+    await read_body(request, Nothing, may_be_empty=True)
+    key = new_api_key()
+    key_hash = api_key_hash(key)
+    assert key_hash is not None
+    try:
+        await logins.set_api_key(hub.database, caller.user_id, key_hash)
+    except NoSuchUser as error:
+        raise unauthorized("the account is gone") from error
+    await hub.logins.key_replaced(caller.user_id)
+    return answer(KeyAnswer(key))
+
+
+async def _new_login(hub: Hub, user_id: UUID) -> TokensAnswer:
     family_id = uuid4()
     refresh_token = new_refresh_token()
     expires_at = datetime.now(UTC) + REFRESH_TOKEN_LIFETIME
-    await users.store_refresh_token(
-        hub.database, user_id, family_id, refresh_token_hash(refresh_token), expires_at
-    )
-    return {
-        "access_token": hub.tokens.issue(user_id, family_id),
-        "refresh_token": refresh_token,
-        "token_type": "bearer",
-    }
+    try:
+        await logins.store_refresh_token(
+            hub.database, user_id, family_id, refresh_token_hash(refresh_token), expires_at
+        )
+    except NoSuchUser as error:
+        raise unauthorized("the account is gone") from error
+    return _tokens(hub, user_id, family_id, refresh_token)
+
+
+def _tokens(hub: Hub, user_id: UUID, family_id: UUID, refresh_token: str) -> TokensAnswer:
+    return TokensAnswer(hub.tokens.issue(user_id, family_id), refresh_token, "bearer")
+
+
+async def _count_attempt(request: Request, kind: Kind, email: str) -> None:
+    """Problem 429 beyond the limits of the account or of the caller's address."""
+    account, address = users.normal_email(email), network_of(request)
+    wait_s = await hub_of(request).attempts.wait_s(kind, account, address)
+    if wait_s:
+        raise too_many("attempts", wait_s)
+
+
+def network_of(request: Request) -> str:
+    """The caller's address; of IPv6 the network. Proxies that uvicorn trusts have named it."""
+    text = "" if request.client is None else request.client.host
+    try:
+        address = ipaddress.ip_address(text)
+    except ValueError:
+        return text  # a Unix socket, or whatever a proxy said
+    if isinstance(address, ipaddress.IPv6Address):
+        if address.ipv4_mapped is not None:
+            return str(address.ipv4_mapped)
+        return str(ipaddress.ip_network((int(address), IPV6_NETWORK_BITS), strict=False))
+    return str(address)

@@ -175,6 +175,36 @@ def read_configuration(value: object, symbols: Collection[str]) -> AgentConfigur
     )
 
 
+def patched(body: Mapping[str, object], patch: object) -> object:
+    """A create body after a merge patch (RFC 7396): null puts a field back to its default.
+
+    Another strategy begins with its own defaults, whatever the parameters of the one before were.
+
+    Raises:
+        Problem: 422 for what is no object, and for auto_start, which is asked for only once.
+    """
+    if not isinstance(patch, dict):
+        raise bad_input([FieldError("body", "expected an object")])
+    if "auto_start" in patch:
+        raise bad_input([FieldError("auto_start", "only when an agent is created")])
+    before = dict(body)
+    if patch.get("strategy_name", before["strategy_name"]) != before["strategy_name"]:
+        before["strategy_params"] = {}
+    return _merged(before, patch)
+
+
+def _merged(body: object, patch: object) -> object:
+    if not isinstance(patch, dict):
+        return patch
+    merged = dict(body) if isinstance(body, dict) else {}
+    for name, value in patch.items():
+        if value is None:
+            merged.pop(name, None)
+        else:
+            merged[name] = _merged(merged.get(name), value)
+    return merged
+
+
 def _known_symbol(
     given: object, symbols: Collection[str], bad: set[str], errors: list[FieldError]
 ) -> str:

@@ -105,10 +105,9 @@ async def log_entries(
 
     The entries of one second are never torn apart, so a few more than the limit may come.
     """
-    stored: list[LogEntry] = []
-    if level != "tick":
-        lines = await history.logs_of(hub.database, agent.user_id, agent.id, level, limit, before)
-        stored = [LogEntry(**line.as_json()) for line in lines]
+    # Tick lines are stored of agents outside of the pool only.
+    lines = await history.logs_of(hub.database, agent.user_id, agent.id, level, limit, before)
+    stored = [LogEntry(**line.as_json()) for line in lines]
     derived: list[LogEntry] = []
     if level in (None, "tick"):
         derived = await _tick_entries(hub, agent, limit, before)

@@ -1,6 +1,9 @@
 """Agents: create, list, get, start, stop, delete, status."""
 
+import json
+import re
 from collections.abc import Mapping, Sequence
+from hashlib import sha256
 from typing import Annotated, Literal
 from uuid import UUID
 
@@ -14,7 +17,9 @@ from adapters.db import agents
 from adapters.db.agents import Agent
 from adapters.db.errors import BadCursor
 from adapters.db.records import iso
+from adapters.db.repeatable import OtherBody, RequestKey
 from adapters.redis_client import away_as_error
+from adapters.reported_statuses import read_statuses
 from api import commands
 from api.agent_bodies import RiskParams, read_configuration
 from api.answers import answer, no_content
@@ -27,6 +32,9 @@ from api.status import AgentStatus, ShardHead, agent_status, status_word
 ROWS_ONE_BY_ONE_MAX = 64
 """Above so many agents of one shard its whole table is read: 4,096 rows are one GET of 0.7 MB."""
 PAGE_MAX = 1_000
+SCAN_PAGE = 1_000
+"""Agents that are read at once to fill a page of those with one status."""
+IDEMPOTENCY_HEADER = "Idempotency-Key"
 RISK_FIELDS = tuple(field.name for field in msgspec.structs.fields(RiskParams))
 
 
@@ -66,40 +74,58 @@ async def list_agents(request: Request) -> Response:
     """GET /api/agents: all the caller's agents, or with ?limit= a page of them."""
     hub, caller = hub_of(request), caller_of(request)
     query = read_query(request, ListAgents)
-    # One more than asked for tells whether there is a next page.
-    limit = None if query.limit is None else query.limit + 1
     try:
-        found = await agents.list_agents(
-            hub.database, caller.user_id, limit=limit, after=query.cursor
-        )
+        found, next_cursor = await _page(hub, caller.user_id, query)
     except BadCursor as error:
         raise bad_input([FieldError("cursor", "not a cursor of this list")]) from error
     headers = {}
-    if query.limit is not None and len(found) > query.limit:
-        found = found[: query.limit]
-        link = request.url.include_query_params(cursor=found[-1].cursor)
+    if next_cursor is not None:
+        link = request.url.include_query_params(cursor=next_cursor)
         headers["Link"] = f'<{link.path}?{link.query}>; rel="next"'
-    answers = [agent_answer(agent, row) for agent, row in await _with_rows(hub, found)]
-    if query.status is not None:
-        answers = [agent for agent in answers if agent.status == query.status]
-    return answer(answers, headers=headers)
+    return answer(found, headers=headers)
 
 
 async def create_agent(request: Request) -> Response:
-    """POST /api/agents: 201 with the agent, once its command is in the inbox."""
+    """POST /api/agents: 201 with the agent, once its command is in the inbox.
+
+    With an Idempotency-Key the same request has the same answer for 24 hours.
+    """
     hub, caller = hub_of(request), caller_of(request)
-    wanted = read_configuration(await read_json(request), hub.symbols)
-    agent = await commands.create_agent(hub, caller.user_id, wanted)
-    hub.directory.keep([agent])
-    headers = {"Location": f"/api/agents/{agent.id}"}
-    return answer(agent_answer(agent, None), 201, headers)
+    key = idempotency_key(request)
+    body = await read_json(request)
+    wanted = read_configuration(body, hub.symbols)
+    if key is None:
+        agent = await commands.create_agent(hub, caller.user_id, wanted)
+        hub.directory.keep([agent])
+        return _created(agent.id, _first_answer(agent))
+    body_hash = sha256(json.dumps(body, sort_keys=True).encode()).digest()
+    once = RequestKey(caller.user_id, key, body_hash)
+    try:
+        answered = await commands.create_agent_once(hub, once, wanted, _first_answer)
+    except OtherBody as error:
+        message = "was used with another body in the last 24 hours"
+        raise bad_input([FieldError(IDEMPOTENCY_HEADER, message)]) from error
+    return _created(answered.agent_id, answered.answer)
+
+
+def idempotency_key(request: Request) -> str | None:
+    """What the caller calls its request, or None; Problem 422 for what is no key."""
+    keys = request.headers.getlist(IDEMPOTENCY_HEADER)
+    if not keys:
+        return None
+    if len(keys) > 1 or not re.fullmatch(r"[!-~]{1,255}", keys[0]):
+        message = "expected one value of 1 to 255 visible ASCII characters"
+        raise bad_input([FieldError(IDEMPOTENCY_HEADER, message)])
+    return keys[0]
 
 
 async def get_agent(request: Request) -> Response:
     """GET /api/agents/{id}."""
     hub = hub_of(request)
     agent = await own_agent(request)
-    return answer(agent_answer(agent, await commands.read_row(hub, agent)))
+    row = await commands.read_row(hub, agent)
+    elsewhere = await _running_elsewhere(hub, [agent])
+    return answer(agent_answer(agent, row, runs_elsewhere=agent.id in elsewhere))
 
 
 async def start_agent(request: Request) -> Response:
@@ -150,8 +176,11 @@ async def own_agent(request: Request) -> Agent:
 
 
 async def status_of(hub: Hub, agent: Agent) -> AgentStatus:
-    """The status of one agent by its row and the newest frame."""
+    """The status of one agent by its row and the newest frame, or as it is reported."""
     async with away_as_error():
+        reported = (await _reports(hub, [agent])).get(agent.id)
+        if reported is not None:
+            return reported
         found = await hub.shards.read_row(agent.shard, agent.row)
         sight = await hub.sights.now(agent)
     head: ShardHead | None
@@ -159,9 +188,11 @@ async def status_of(hub: Hub, agent: Agent) -> AgentStatus:
     return agent_status(agent, row, head, sight)
 
 
-def agent_answer(agent: Agent, row: np.void | None) -> AgentAnswer:
-    """An agent with its status by its row."""
+def agent_answer(agent: Agent, row: np.void | None, *, runs_elsewhere: bool = False) -> AgentAnswer:
+    """An agent with its status by its row, unless it runs outside of the pool."""
     word, detail = status_word(agent, row)
+    if runs_elsewhere:
+        word, detail = "running", "outside of the pool, as it reports itself"
     return AgentAnswer(
         id=agent.id,
         name=agent.name,
@@ -177,6 +208,44 @@ def agent_answer(agent: Agent, row: np.void | None) -> AgentAnswer:
         created_at=iso(agent.created_at),
         updated_at=iso(agent.updated_at),
     )
+
+
+def _first_answer(agent: Agent) -> bytes:
+    return msgspec.json.encode(agent_answer(agent, None))
+
+
+def _created(agent_id: UUID, encoded: bytes) -> Response:
+    headers = {"Location": f"/api/agents/{agent_id}"}
+    return Response(encoded, 201, headers, "application/json")
+
+
+async def _page(hub: Hub, user_id: UUID, query: ListAgents) -> tuple[list[AgentAnswer], str | None]:
+    """The answers of one page, and the cursor of the next where there is one.
+
+    A status comes from the rows, not from PostgreSQL, so agents are read until the page is full.
+    """
+    chosen: list[tuple[Agent, AgentAnswer]] = []
+    after = query.cursor
+    # One more than asked for tells whether there is a next page.
+    wanted = None if query.limit is None else query.limit + 1
+    size = wanted if query.status is None else SCAN_PAGE
+    while True:
+        limit = None if wanted is None else size
+        found = await agents.list_agents(hub.database, user_id, limit=limit, after=after)
+        elsewhere = await _running_elsewhere(hub, found)
+        for agent, row in await _with_rows(hub, found):
+            told = agent_answer(agent, row, runs_elsewhere=agent.id in elsewhere)
+            if query.status in (None, told.status):
+                chosen.append((agent, told))
+        if wanted is None or len(found) < (limit or 0):
+            break
+        if len(chosen) >= wanted:
+            break
+        after = found[-1].cursor
+    if query.limit is None or len(chosen) <= query.limit:
+        return [told for _, told in chosen], None
+    chosen = chosen[: query.limit]
+    return [told for _, told in chosen], chosen[-1][0].cursor
 
 
 def _in_order(risk: Mapping[str, object]) -> dict[str, object]:
@@ -202,3 +271,19 @@ async def _with_rows(hub: Hub, found: Sequence[Agent]) -> list[tuple[Agent, np.v
                 table = state.rows
                 rows.update(((shard, row), table[row]) for row in wanted if row < len(table))
     return [(agent, rows.get((agent.shard, agent.row))) for agent in found]
+
+
+async def _running_elsewhere(hub: Hub, found: Sequence[Agent]) -> set[UUID]:
+    """Those of the agents that report themselves running outside of the pool."""
+    async with away_as_error():
+        reports = await _reports(hub, found)
+    return {agent_id for agent_id, status in reports.items() if status.status == "running"}
+
+
+async def _reports(hub: Hub, found: Sequence[Agent]) -> dict[UUID, AgentStatus]:
+    """What agents outside of the pool say of themselves; the pool's own are not asked for."""
+    outside = [agent.id for agent in found if agent.wanted == "stopped"]
+    reports = await read_statuses(hub.state_redis, outside)
+    return {
+        agent_id: msgspec.json.decode(data, type=AgentStatus) for agent_id, data in reports.items()
+    }

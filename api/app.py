@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
@@ -12,6 +12,7 @@ from starlette.middleware import Middleware
 from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.types import ExceptionHandler
 
+from adapters.attempts import Attempts
 from adapters.broadcasts import Broadcasts
 from adapters.db.connection import close_database, open_database
 from adapters.db.errors import DatabaseAway, DatabaseRefused
@@ -27,20 +28,27 @@ from adapters.shard_store import ShardStore
 from adapters.tokens import AccessTokens
 from api import (
     accounts,
+    agent_changes,
     agent_logs,
     agents,
     errors,
     health,
     internal,
     market,
+    metrics,
+    reports,
     strategies,
     websocket,
 )
 from api.access_log import AccessLog
+from api.api_keys import ApiKeys
 from api.clock import HubClock
 from api.directory import AgentDirectory
+from api.gate import Gate
 from api.hub import Hub
 from api.live import LiveFeed
+from api.logins import Logins
+from api.request_limit import RequestLimit
 from api.sights import Sights
 
 log = logging.getLogger("artic.hub")
@@ -54,21 +62,28 @@ AGENT = "/api/agents/{agent_id}"
 ROUTES: list[BaseRoute] = [
     Route("/auth/register", accounts.register, methods=["POST"]),
     Route("/auth/login", accounts.log_in, methods=["POST"]),
+    Route("/auth/refresh", accounts.refresh, methods=["POST"]),
+    Route("/auth/logout", accounts.log_out, methods=["POST"]),
     Route("/api/me", accounts.me),
+    Route("/api/keys", accounts.make_api_key, methods=["POST"]),
     Route("/api/agents", agents.list_agents),
     Route("/api/agents", agents.create_agent, methods=["POST"]),
+    Route("/api/agents/kill-all", agent_changes.kill_all, methods=["POST"]),
     Route(AGENT, agents.get_agent),
+    Route(AGENT, agent_changes.edit_agent, methods=["PATCH"]),
     Route(AGENT, agents.delete_agent, methods=["DELETE"]),
     Route(f"{AGENT}/start", agents.start_agent, methods=["POST"]),
     Route(f"{AGENT}/stop", agents.stop_agent, methods=["POST"]),
     Route(f"{AGENT}/status", agents.get_status),
     Route(f"{AGENT}/logs", agent_logs.get_logs),
     Route(f"{AGENT}/trades", agent_logs.get_trades),
+    Route(f"{AGENT}/metrics", metrics.get_metrics),
     Route("/api/strategies", strategies.list_strategies),
     Route("/api/market/price", market.get_price),
     Route("/api/market/symbols", market.list_symbols),
     WebSocketRoute("/ws", websocket.stream),
     *internal.ROUTES,
+    *reports.ROUTES,
     Route("/health", health.health),
     Route("/ready", health.ready),
 ]
@@ -101,7 +116,7 @@ def create_app(settings: Settings, source: PriceSource | None = None) -> Starlet
     app = Starlette(
         routes=ROUTES,
         exception_handlers=HANDLERS,
-        middleware=[Middleware(AccessLog)],
+        middleware=[Middleware(AccessLog), Middleware(Gate)],
         lifespan=lifespan,
     )
     app.router.redirect_slashes = False  # a path is spelled in one way
@@ -127,6 +142,8 @@ async def open_hub(settings: Settings, source: PriceSource) -> AsyncIterator[Hub
         sights = Sights(MarketStore(state_redis, source), clock)
         directory = AgentDirectory(database)
         live = LiveFeed(Broadcasts(state_redis), shards, sights, database, directory)
+        api_keys = ApiKeys(database)
+        logins = Logins(Broadcasts(state_redis), state_redis, database, api_keys)
         hub = Hub(
             settings=settings,
             database=database,
@@ -138,21 +155,33 @@ async def open_hub(settings: Settings, source: PriceSource) -> AsyncIterator[Hub
             symbols=source.symbols,
             sights=sights,
             live=live,
-            tokens=AccessTokens([settings.jwt_secret]),
+            tokens=AccessTokens(settings.jwt_secrets),
             passwords=passwords,
+            logins=logins,
+            api_keys=api_keys,
+            attempts=Attempts(
+                state_redis,
+                account=settings.attempts_per_account,
+                address=settings.attempts_per_address,
+            ),
+            requests=RequestLimit(settings.requests_per_minute),
         )
-        tasks = [asyncio.create_task(clock.keep()), asyncio.create_task(_stream(live))]
+        tasks = [
+            asyncio.create_task(clock.keep()),
+            asyncio.create_task(_keep_going("the stream", live.run)),
+            asyncio.create_task(_keep_going("the watch on logins", logins.run)),
+        ]
         stack.push_async_callback(_end, tasks)
         yield hub
 
 
-async def _stream(live: LiveFeed) -> None:
-    """Keeps the stream going: clients stay connected through whatever ended it."""
+async def _keep_going(what: str, run: Callable[[], Awaitable[None]]) -> None:
+    """Runs it again whenever it ends: clients stay connected through whatever ended it."""
     while True:
         try:
-            await live.run()
+            await run()
         except Exception as error:
-            log.exception("the stream broke and starts again: %s", error)
+            log.exception("%s broke and starts again: %s", what, error)
         await asyncio.sleep(RESTART_S)
 
 

@@ -1,6 +1,7 @@
-"""Who is calling: the bearer token of a request, or 401.
+"""Who is calling: the access token or API key of a request, or 401.
 
-No database is asked: a token says its user, and every query is scoped to that user.
+For a token no database is asked: it says its user, and every query is scoped to that user. The
+gate in front of /api (api/gate.py) finds out once; handlers ask caller_of.
 """
 
 import hmac
@@ -9,19 +10,25 @@ from uuid import UUID
 
 from starlette.requests import Request
 
-from adapters.tokens import AccessTokens, TokenRefused
+from adapters.tokens import TokenRefused
 from api.errors import Problem, not_found
-from api.hub import hub_of
+from api.hub import Hub, hub_of
 
 INTERNAL_HEADER = "x-internal-secret"
+API_KEY_HEADER = "x-api-key"
+SCOPE_KEY = "artic.caller"
+NO_CREDENTIAL = "send Authorization: Bearer <access_token> or X-API-Key: <api_key>"
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """The user that a request speaks for, and the login that its token descends from."""
+    """The user that a request speaks for, and the login that its token descends from.
+
+    An API key descends from none.
+    """
 
     user_id: UUID
-    family_id: UUID
+    family_id: UUID | None
 
 
 def unauthorized(detail: str) -> Problem:
@@ -30,19 +37,39 @@ def unauthorized(detail: str) -> Problem:
 
 
 def caller_of(request: Request) -> Caller:
-    """The caller of a request, or Problem 401."""
+    """The caller that the gate has found, or Problem 401 on a path that it does not guard."""
+    caller = request.scope.get(SCOPE_KEY)
+    if not isinstance(caller, Caller):
+        raise unauthorized(NO_CREDENTIAL)
+    return caller
+
+
+async def find_caller(request: Request) -> Caller:
+    """Reads the credential of a request, or raises Problem 401.
+
+    A bearer token comes before an API key. Raises DatabaseError where a key can't be looked up.
+    """
+    hub = hub_of(request)
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
-    if scheme.lower() != "bearer" or not token.strip():
-        raise unauthorized("send Authorization: Bearer <access_token>")
-    return caller_of_token(hub_of(request).tokens, token.strip())
+    if scheme.lower() == "bearer" and token.strip():
+        return caller_of_token(hub, token.strip())
+    key = request.headers.get(API_KEY_HEADER)
+    if key is None:
+        raise unauthorized(NO_CREDENTIAL)
+    user_id = await hub.api_keys.user_of(key)
+    if user_id is None:
+        raise unauthorized("the API key is not valid")
+    return Caller(user_id, None)
 
 
-def caller_of_token(tokens: AccessTokens, token: str) -> Caller:
-    """Whom a token speaks for, or Problem 401."""
+def caller_of_token(hub: Hub, token: str) -> Caller:
+    """Whom an access token speaks for, or Problem 401."""
     try:
-        claims = tokens.read(token)
+        claims = hub.tokens.read(token)
     except TokenRefused as error:
         raise unauthorized(str(error)) from error
+    if hub.logins.has_ended(claims.family_id):
+        raise unauthorized("the login of this token has ended")
     return Caller(claims.user_id, claims.family_id)
 
 

@@ -5,6 +5,7 @@ If the hub dies in between, the wanted state stands and a chore of the pool push
 """
 
 import logging
+from collections.abc import Callable, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -12,10 +13,11 @@ import msgspec
 import numpy as np
 
 from adapters import queue as jobs
-from adapters.db import agent_edits, agents, plans
-from adapters.db.agent_edits import Edit
+from adapters.db import agent_edits, agents, plans, repeatable
+from adapters.db.agent_edits import AgentMoved, Edit
 from adapters.db.agents import Agent, NewAgent
 from adapters.db.errors import NoSuchUser
+from adapters.db.repeatable import Answered, RequestKey
 from adapters.errors import RedisAway, ShardFull
 from adapters.plan_directory import publish_plans
 from adapters.recovery import recover_shard
@@ -32,25 +34,16 @@ from strategies import catalog
 
 log = logging.getLogger(__name__)
 
+EDIT_TRIES = 5
+PUSHES_AT_ONCE = 1_000
+
 
 async def create_agent(hub: Hub, user_id: UUID, wanted: AgentConfiguration) -> Agent:
     """Makes the agent and hands it to the pool.
 
     Redis is asked before PostgreSQL is written, so that a Redis that is away leaves no agent.
     """
-    plan_id = await _plan(hub, wanted)
-    new = NewAgent(
-        user_id=user_id,
-        name=wanted.name,
-        symbol=wanted.symbol,
-        timeframe=wanted.timeframe,
-        strategy_name=wanted.strategy_name,
-        strategy_params=wanted.strategy_params,
-        interval_seconds=wanted.interval_seconds,
-        risk_params=msgspec.to_builtins(wanted.risk_params),
-        plan_id=plan_id,
-        wanted="running" if wanted.auto_start else "stopped",
-    )
+    new = await _new_agent(hub, user_id, wanted)
     try:
         agent = await agents.create_agent(hub.database, new)
     except NoSuchUser as error:
@@ -59,42 +52,75 @@ async def create_agent(hub: Hub, user_id: UUID, wanted: AgentConfiguration) -> A
     return agent
 
 
+async def create_agent_once(
+    hub: Hub,
+    request: RequestKey,
+    wanted: AgentConfiguration,
+    answer_of: Callable[[Agent], bytes],
+) -> Answered:
+    """The same, and a repeated request gets the answer of the first one.
+
+    Raises:
+        OtherBody: the key stands for another request.
+    """
+    new = await _new_agent(hub, request.user_id, wanted)
+    try:
+        answered = await repeatable.create_agent_once(hub.database, request, new, answer_of)
+    except NoSuchUser as error:
+        raise unauthorized("the account is gone") from error
+    # the first one may have got no further than its commit
+    agent = answered.agent or await agents.get_agent(
+        hub.database, request.user_id, answered.agent_id
+    )
+    if agent is not None and agent.applied_epoch < agent.epoch:
+        await send_command(hub, agent)
+    return answered
+
+
 async def edit_agent(
-    hub: Hub, agent: Agent, wanted: AgentConfiguration, state: agents.Wanted
+    hub: Hub,
+    agent: Agent,
+    configuration_of: Callable[[Agent], AgentConfiguration],
+    state: agents.Wanted | None,
 ) -> Agent:
-    """Changes what the agent is to do, and whether it runs; the next tick uses it.
+    """Changes what the agent is to do; the next tick uses it. Changing nothing sends nothing.
+
+    configuration_of says what an agent as it is now is to become; it is asked again when somebody
+    else has changed the agent meanwhile. state is asked for with it; None leaves it as it is.
 
     Raises:
         Problem: 409 for another symbol or leverage while a position is open.
     """
-    row = await read_row(hub, agent)
-    if row is not None and row["side"]:
-        same_leverage = wanted.risk_params.leverage == int(row["leverage"])
-        if wanted.symbol != agent.symbol or not same_leverage:
-            raise Problem(409, "symbol and leverage can't change while a position is open")
-    edit = Edit(
-        name=wanted.name,
-        symbol=wanted.symbol,
-        timeframe=wanted.timeframe,
-        strategy_name=wanted.strategy_name,
-        strategy_params=wanted.strategy_params,
-        interval_seconds=wanted.interval_seconds,
-        risk_params=msgspec.to_builtins(wanted.risk_params),
-        plan_id=await _plan(hub, wanted),
-    )
-    edited = await agent_edits.edit_agent(hub.database, agent.user_id, agent.id, edit, state)
-    if edited is None:
-        raise not_found("agent")
-    await send_command(hub, edited)
-    return edited
+    for _ in range(EDIT_TRIES):
+        wanted = configuration_of(agent)
+        row = await read_row(hub, agent)
+        if row is not None and row["side"]:
+            _check_open_position(agent, wanted)
+        edit = await _edit(hub, wanted)
+        if state is None and _is_same(agent, edit):
+            return await _same_again(hub, agent, _is_pending(row, agent))
+        try:
+            edited = await agent_edits.edit_agent(hub.database, agent, edit, state)
+        except AgentMoved:
+            edited = await agents.get_agent(hub.database, agent.user_id, agent.id)
+            if edited is None:
+                raise not_found("agent") from None
+            agent = edited
+            continue
+        if edited is None:
+            raise not_found("agent")
+        await send_command(hub, edited)
+        return edited
+    raise Problem(409, "the agent is being changed by others at the same time, try again")
 
 
 async def start_agent(hub: Hub, agent: Agent) -> Agent:
     """Wants the agent running; one that runs already is left as it is."""
     row = await read_row(hub, agent)
-    pending = row is None or int(row["epoch"]) < agent.epoch
-    if agent.wanted == "running" and (pending or row_status(row) == RowStatus.RUNNING):
-        return await _same_again(hub, agent, pending)
+    if agent.wanted == "running" and (
+        not _has_met(row, agent) or row_status(row) == RowStatus.RUNNING
+    ):
+        return await _same_again(hub, agent, _is_pending(row, agent))
     return await _change(hub, agent, "running", close_position=True)
 
 
@@ -104,15 +130,51 @@ async def stop_agent(hub: Hub, agent: Agent, close_position: bool) -> Agent:
     One with an open position takes the newest close_position, stopped or not.
     """
     row = await read_row(hub, agent)
-    pending = row is None or int(row["epoch"]) < agent.epoch
-    same_close = agent.close_position == close_position
-    if agent.wanted == "stopped" and pending and same_close:
-        return await _same_again(hub, agent, pending)
-    if row is not None and not pending and row_status(row) == RowStatus.STOPPED:
-        asked_before = agent.wanted == "stopped" and same_close
-        if not row["side"] or asked_before:
-            return agent
+    asked_before = agent.wanted == "stopped" and agent.close_position == close_position
+    stands = _has_met(row, agent) and row_status(row) == RowStatus.STOPPED
+    if stands and row is not None and not row["side"]:
+        return await _same_again(hub, agent, _is_pending(row, agent))
+    if asked_before and (stands or not _has_met(row, agent)):
+        return await _same_again(hub, agent, _is_pending(row, agent))
     return await _change(hub, agent, "stopped", close_position)
+
+
+async def stop_all(hub: Hub, user_id: UUID) -> int:
+    """Wants every agent of the user stopped, its position closed; answers how many it has told.
+
+    One transaction for what is wanted, a few round trips for the inboxes. If the hub dies in
+    between, the pool's chore pushes the rest.
+    """
+    told = await agent_edits.stop_all(hub.database, user_id)
+    wakes: dict[tuple[int, int], int] = {}
+    try:
+        async with away_as_error():
+            for begin in range(0, len(told), PUSHES_AT_ONCE):
+                some = told[begin : begin + PUSHES_AT_ONCE]
+                for agent, pushed in zip(some, await _push_all(hub, some), strict=True):
+                    wakes[agent.shard, pushed.stamp] = pushed.number
+    except ShardFull as error:
+        raise away("a shard's inbox") from error
+    for (shard, stamp), number in wakes.items():
+        await _wake(hub, shard, Pushed(number, stamp))
+    if told:
+        hub.live.agents_changed(user_id)
+    return len(told)
+
+
+async def _push_all(hub: Hub, told: Sequence[Agent]) -> list[Pushed]:
+    """Their commands in the inboxes; shards without a head are recovered first."""
+    commands = [(agent.shard, payload_of(agent)) for agent in told]
+    pushed = await hub.shards.push_all(commands)
+    lost = [i for i, each in enumerate(pushed) if each is None]
+    for shard in sorted({told[i].shard for i in lost}):
+        await recover_shard(hub.database, hub.shards, shard, hub.clock.slot())
+    for i, again in zip(lost, await hub.shards.push_all([commands[i] for i in lost]), strict=True):
+        pushed[i] = again
+    found = [each for each in pushed if each is not None]
+    if len(found) < len(pushed):
+        raise away("the shard")
+    return found
 
 
 async def delete_agent(hub: Hub, user_id: UUID, agent_id: UUID) -> None:
@@ -157,6 +219,54 @@ async def read_row(hub: Hub, agent: Agent) -> np.void | None:
 def row_status(row: np.void | None) -> int:
     """RowStatus of a row, FREE for none."""
     return int(RowStatus.FREE) if row is None else int(row["status"])
+
+
+async def _new_agent(hub: Hub, user_id: UUID, wanted: AgentConfiguration) -> NewAgent:
+    return NewAgent(
+        user_id=user_id,
+        name=wanted.name,
+        symbol=wanted.symbol,
+        timeframe=wanted.timeframe,
+        strategy_name=wanted.strategy_name,
+        strategy_params=wanted.strategy_params,
+        interval_seconds=wanted.interval_seconds,
+        risk_params=msgspec.to_builtins(wanted.risk_params),
+        plan_id=await _plan(hub, wanted),
+        wanted="running" if wanted.auto_start else "stopped",
+    )
+
+
+async def _edit(hub: Hub, wanted: AgentConfiguration) -> Edit:
+    return Edit(
+        name=wanted.name,
+        symbol=wanted.symbol,
+        timeframe=wanted.timeframe,
+        strategy_name=wanted.strategy_name,
+        strategy_params=wanted.strategy_params,
+        interval_seconds=wanted.interval_seconds,
+        risk_params=msgspec.to_builtins(wanted.risk_params),
+        plan_id=await _plan(hub, wanted),
+    )
+
+
+def _is_same(agent: Agent, edit: Edit) -> bool:
+    return all(getattr(agent, name) == getattr(edit, name) for name in Edit.__slots__)
+
+
+def _check_open_position(agent: Agent, wanted: AgentConfiguration) -> None:
+    same_leverage = wanted.risk_params.leverage == agent.risk_params["leverage"]
+    if wanted.symbol != agent.symbol or not same_leverage:
+        raise Problem(409, "symbol and leverage can't change while a position is open")
+
+
+def _has_met(row: np.void | None, agent: Agent) -> bool:
+    """Whether the row has seen what was asked for, and has gone on from there by itself."""
+    return row is not None and int(row["epoch"]) >= agent.asked_epoch
+
+
+def _is_pending(row: np.void | None, agent: Agent) -> bool:
+    """Whether the newest command, an edit perhaps, may still be on its way."""
+    return row is None or int(row["epoch"]) < agent.epoch
 
 
 async def _plan(hub: Hub, wanted: AgentConfiguration) -> int:

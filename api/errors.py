@@ -78,6 +78,11 @@ def away(what: str) -> Problem:
     return Problem(503, f"{what} is away, try again", headers={"Retry-After": str(RETRY_AFTER_S)})
 
 
+def too_many(what: str, wait_s: int) -> Problem:
+    """429 with the seconds to wait."""
+    return Problem(429, f"too many {what}, try again later", headers={"Retry-After": str(wait_s)})
+
+
 def problem_answer(path: str, problem: Problem) -> Response:
     """The answer for a refusal, in the shape that callers of that path know."""
     if _AGENT_ENDPOINT.match(path):

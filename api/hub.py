@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from starlette.requests import HTTPConnection
 
+from adapters.attempts import Attempts
 from adapters.db.connection import Database
 from adapters.passwords import PasswordHasher
 from adapters.queue import JobQueue
@@ -12,9 +13,12 @@ from adapters.redis_client import Redis
 from adapters.settings import Settings
 from adapters.shard_store import ShardStore
 from adapters.tokens import AccessTokens
+from api.api_keys import ApiKeys
 from api.clock import HubClock
 from api.directory import AgentDirectory
 from api.live import LiveFeed
+from api.logins import Logins
+from api.request_limit import RequestLimit
 from api.sights import Sights
 
 log = logging.getLogger("artic.hub")
@@ -36,6 +40,10 @@ class Hub:
     live: LiveFeed
     tokens: AccessTokens
     passwords: PasswordHasher
+    logins: Logins
+    api_keys: ApiKeys
+    attempts: Attempts
+    requests: RequestLimit
 
 
 def hub_of(connection: HTTPConnection) -> Hub:

@@ -4,6 +4,7 @@ Here is the hub's side of the agent endpoint, /internal/agents/{id}/endpoint/...
 its own port passes calls on and hands the answers back. Errors keep the field's shape.
 """
 
+from functools import partial
 from typing import Annotated
 
 from msgspec import Meta
@@ -69,8 +70,8 @@ async def start(request: Request) -> Response:
     if given == {}:
         agent = await commands.start_agent(hub, agent)
     else:
-        wanted = _configuration(hub, agent, check_fields(given, Start))
-        agent = await commands.edit_agent(hub, agent, wanted, "running")
+        call = check_fields(given, Start)
+        agent = await commands.edit_agent(hub, agent, partial(_configuration, hub, call), "running")
     return answer(
         {
             "started": True,
@@ -121,11 +122,11 @@ async def config(request: Request) -> Response:
     if not await _is_running(hub, agent):
         raise Problem(400, "Engine not running")
     if given != {}:
-        await commands.edit_agent(hub, agent, _configuration(hub, agent, call), "running")
+        await commands.edit_agent(hub, agent, partial(_configuration, hub, call), None)
     return answer({"status": "ok", "updated": given})
 
 
-def _configuration(hub: Hub, agent: Agent, call: Start | Configure) -> AgentConfiguration:
+def _configuration(hub: Hub, call: Start | Configure, agent: Agent) -> AgentConfiguration:
     try:
         return read_configuration(changed_body(agent, call), hub.symbols)
     except Problem as problem:

@@ -27,7 +27,16 @@ from api.directory import AgentDirectory
 from api.live_agents import WatchedAgent
 from api.sights import Sights
 from api.status import Sight
-from api.websocket_protocol import Fact, FactOrder, Outbox, Wishes, fact_of, gap_text, read_fact
+from api.websocket_protocol import (
+    Fact,
+    FactOrder,
+    Outbox,
+    Wishes,
+    fact_of,
+    gap_text,
+    read_fact,
+    read_reported_status,
+)
 
 log = logging.getLogger(__name__)
 
@@ -198,6 +207,10 @@ class LiveFeed:
         topic = self._channels.get(channel)
         fact = read_fact(data)
         if topic is None or fact is None:
+            reported = None if topic is None else read_reported_status(data)
+            if topic is not None and reported is not None:
+                for watcher in topic.watchers:
+                    watcher.put_status(reported, data.decode())
             return
         self._deliver(topic, topic.order.add([fact]))
         if fact.changes_agent or fact.agent_id not in topic.agents:

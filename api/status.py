@@ -108,14 +108,15 @@ def row_of(agent: Agent, row: np.void | None) -> np.void | None:
 
 
 def status_word(agent: Agent, row: np.void | None) -> tuple[str, str | None]:
-    """(status, status_detail): `creating` until the row has the epoch of what is wanted.
+    """(status, status_detail): `creating` until the row has met what was asked for.
 
-    A stop that was acknowledged is said at once: no later slot enters anything.
+    A stop that was acknowledged is said at once: no later slot enters anything. An edit that is
+    on its way changes no word.
     """
     row = row_of(agent, row)
     if row is None:
         return "creating", "waiting for its first slot"
-    if int(row["epoch"]) < agent.epoch:
+    if int(row["epoch"]) < agent.asked_epoch:
         if agent.wanted == "running":
             return "creating", "waiting for its next slot"
         return "stopped", STATUS_DETAILS[Reason.BY_USER]

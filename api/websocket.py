@@ -34,7 +34,7 @@ async def stream(socket: WebSocket) -> None:
     hub = hub_of(socket)
     await socket.accept()
     try:
-        caller = caller_of_token(hub.tokens, socket.query_params.get("token", ""))
+        caller = caller_of_token(hub, socket.query_params.get("token", ""))
     except Problem as problem:
         await _close(socket, CLOSE_BAD_TOKEN, problem.detail)
         return
@@ -43,21 +43,27 @@ async def stream(socket: WebSocket) -> None:
         await _close(socket, CLOSE_BAD_REQUEST, wishes)
         return
     watcher = Watcher(wishes)
-    await hub.live.join(caller.user_id, watcher)
-    try:
-        await _serve(hub, caller, socket, watcher)
-    finally:
-        await hub.live.leave(caller.user_id, watcher)
-    if watcher.outbox.too_far_behind:
+    with hub.logins.following(caller.family_id) as ended:
+        await hub.live.join(caller.user_id, watcher)
+        try:
+            await _serve(hub, caller, socket, watcher, ended)
+        finally:
+            await hub.live.leave(caller.user_id, watcher)
+    if ended.is_set():
+        await _close(socket, CLOSE_BAD_TOKEN, "the login of this token has ended")
+    elif watcher.outbox.too_far_behind:
         await _close(socket, CLOSE_TOO_FAR_BEHIND, "too far behind")
 
 
-async def _serve(hub: Hub, caller: Caller, socket: WebSocket, watcher: Watcher) -> None:
-    """Until the client is gone, or too far behind."""
+async def _serve(
+    hub: Hub, caller: Caller, socket: WebSocket, watcher: Watcher, ended: asyncio.Event
+) -> None:
+    """Until the client is gone or too far behind, or its login has ended."""
     tasks = (
         asyncio.create_task(_send(hub, caller, socket, watcher)),
         asyncio.create_task(_read(socket)),
         asyncio.create_task(watcher.given_up.wait()),
+        asyncio.create_task(ended.wait()),
     )
     try:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)

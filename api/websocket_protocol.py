@@ -7,6 +7,7 @@ here and never dropped. An agent's status is worth nothing once there is a newer
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 from uuid import UUID
 
 import msgspec
@@ -53,7 +54,13 @@ class _Envelope(msgspec.Struct):
     data: _Data
 
 
+class _ReportedStatus(msgspec.Struct):
+    type: Literal["agent_status"]
+    agent_id: UUID
+
+
 _envelopes = msgspec.json.Decoder(_Envelope)
+_reported_statuses = msgspec.json.Decoder(_ReportedStatus)
 
 
 def read_fact(message: bytes) -> Fact | None:
@@ -65,6 +72,14 @@ def read_fact(message: bytes) -> Fact | None:
     levels = {line.level for line in envelope.data.entries}
     changes = bool(levels & CONFIGURATION_LEVELS)
     return Fact(envelope.seq, envelope.agent_id, message.decode(), changes)
+
+
+def read_reported_status(message: bytes) -> UUID | None:
+    """Whose status a message is that an agent outside of the pool sent; None for any other."""
+    try:
+        return _reported_statuses.decode(message).agent_id
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
 
 
 def fact_of(message: Mapping[str, object]) -> Fact:

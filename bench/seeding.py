@@ -10,17 +10,22 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID, uuid4
 
+from adapters import redis_keys as keys
 from adapters.db import agents_bulk, plans, users
 from adapters.db.agents import NewAgent
 from adapters.plan_directory import publish_plans
 from adapters.price_simulated import SYMBOLS
+from adapters.queue import TICK_PARTITIONS
 from adapters.recovery import recover_shard
+from adapters.redis_client import command
 from bench.stack import BenchError, Stack
 from strategies import catalog
 
 AGENTS_AT_ONCE = 20_000
 AGENTS_PER_OWNER = 100
-SETTLED_S = 180.0
+SETTLED_S = 300.0
+JOBS_OF_A_SHARD = 2
+"""The next tick, and one that runs."""
 _TIMEFRAME = "1m"
 _POLL_S = 0.2
 
@@ -75,19 +80,26 @@ async def seed(stack: Stack, fleet: Fleet) -> float:
 
 
 async def settled(stack: Stack) -> float:
-    """Waits until every wanted state is applied and on record. Returns the seconds it took.
+    """Waits until every wanted state is applied and on record, and no job of it waits any more.
 
-    Raises:
-        BenchError: not within SETTLED_S.
+    Returns the seconds it took. Raises BenchError: not within SETTLED_S.
     """
     began = time.monotonic()
-    while True:
-        [(lacking,)] = await stack.sql("SELECT count(*) FROM agents WHERE applied_epoch < epoch")
-        if not lacking:
-            return time.monotonic() - began
+    while lacking := await _unsettled(stack):
         if time.monotonic() - began > SETTLED_S:
-            raise BenchError(f"{lacking} agents have not started after {SETTLED_S:.0f} s")
+            raise BenchError(f"after {SETTLED_S:.0f} s {lacking}")
         await asyncio.sleep(_POLL_S)
+    return time.monotonic() - began
+
+
+async def _unsettled(stack: Stack) -> str:
+    [(lacking,)] = await stack.sql("SELECT count(*) FROM agents WHERE applied_epoch < epoch")
+    if lacking:
+        return f"{lacking} agents have not started"
+    queues = [keys.tick_queue(partition) for partition in range(TICK_PARTITIONS)]
+    jobs = sum([int(await command(stack.redis, "ZCARD", queue)) for queue in queues])
+    usual = JOBS_OF_A_SHARD * len(await stack.shards.open_shards())
+    return f"{jobs} jobs wait, {usual} are usual" if jobs > usual else ""
 
 
 def plan_parts(place: int) -> tuple[str, str, dict[str, catalog.ParamValue]]:

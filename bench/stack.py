@@ -136,6 +136,7 @@ async def _start(folder: Path, price_source: str, workers: int, running: AsyncEx
         "ARTIC_ENV_FILE": "",
         "ARTIC_DATABASE_URL": database_url,
         "ARTIC_REDIS_URL": redis_url,
+        "ARTIC_REQUESTS_PER_MINUTE": "0",
     }
     up = start_process(command, log_path=folder / "up.log", env=told)
     running.push_async_callback(stop_process, up, signal.SIGTERM, STOP_S)

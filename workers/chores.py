@@ -6,7 +6,7 @@ from typing import Any
 
 from adapters import queue as jobs
 from adapters import redis_keys as keys
-from adapters.db import agents, history, logins
+from adapters.db import agents, history, logins, repeatable, reported
 from adapters.db.errors import DatabaseAway
 from adapters.recovery import recover_shard
 from adapters.redis_client import command
@@ -58,5 +58,7 @@ async def prune_history(ctx: dict[str, Any]) -> None:
         await history.prune_messages(pool.database, now - MESSAGES_KEPT)
         await history.prune_logs(pool.database, now - LOGS_KEPT)
         await logins.prune_refresh_tokens(pool.database, now)
+        await repeatable.prune_requests(pool.database, now - repeatable.KEPT)
+        await reported.prune_events(pool.database, now - LOGS_KEPT)
     except DatabaseAway as error:
         logger.warning("pruning waits for PostgreSQL: %s", error)

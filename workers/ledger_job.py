@@ -6,16 +6,14 @@ their trades when they are facts: messages are published after the transaction.
 """
 
 import logging
-from collections.abc import Sequence
 from typing import Any
-
-import msgspec
 
 from adapters import redis_keys as keys
 from adapters.db import ledger, shards
 from adapters.db.errors import DatabaseAway
-from adapters.db.records import ShardEvents, UserMessage
+from adapters.db.records import ShardEvents
 from adapters.redis_client import command
+from adapters.user_messages import publish_messages
 from workers.context import PoolContext
 
 logger = logging.getLogger(__name__)
@@ -67,16 +65,5 @@ async def _store(pool: PoolContext, dirty: list[int]) -> list[int]:
         else:
             word = stored.frozen or stored.refused.value
             logger.warning("the ledger did not store shard %d: %s", shard, word)
-    await publish(pool, result.messages)
+    await publish_messages(pool.state_redis, result.messages)
     return again
-
-
-async def publish(pool: PoolContext, messages: Sequence[UserMessage]) -> None:
-    """Hands stored messages to the hubs, in order; a hub that misses one reads PostgreSQL."""
-    if not messages:
-        return
-    pipe = pool.state_redis.pipeline(transaction=False)
-    for message in messages:
-        body = msgspec.json.encode(message.as_json())
-        pipe.publish(keys.user_channel(str(message.user_id)), body)
-    await pipe.execute()

@@ -1,6 +1,6 @@
-"""Changes of what an agent is to do, in the transaction that gives them their epoch.
+"""Changes of what agents are to do, in the transaction that gives them their epochs.
 
-Locks are taken as everywhere: the agent, then its row.
+Locks are taken as everywhere: users, agents, then their rows.
 """
 
 import json
@@ -10,8 +10,34 @@ from typing import Any
 from uuid import UUID
 
 from adapters.db import agents
-from adapters.db.agents import Agent, Wanted
+from adapters.db.agents import COLUMNS, Agent, Wanted, agent_of
 from adapters.db.connection import Database, connection, transaction
+
+# what was told to stop and close before, and has met it, is left alone
+_STOP_ALL = (
+    "WITH mine AS (SELECT id, shard, row FROM agents WHERE user_id = $1 AND wanted <> 'deleted'"
+    " AND NOT (wanted = 'stopped' AND close_position AND applied_epoch >= asked_epoch)"
+    " ORDER BY id FOR NO KEY UPDATE),"
+    " given AS (UPDATE shard_rows SET epoch = epoch + 1 FROM mine"
+    " WHERE shard_rows.shard = mine.shard AND shard_rows.row = mine.row"
+    " RETURNING mine.id AS agent, shard_rows.epoch AS new_epoch)"
+    " UPDATE agents SET wanted = 'stopped', close_position = true, epoch = new_epoch,"
+    " asked_epoch = new_epoch, updated_at = clock_timestamp()"
+    " FROM given WHERE id = given.agent RETURNING "
+)
+
+_EDIT = (
+    "UPDATE agents SET name = $2, symbol = $3, timeframe = $4, strategy_name = $5,"
+    " strategy_params = $6::jsonb, interval_seconds = $7, risk_params = $8::jsonb,"
+    " plan_id = $9, epoch = $10, wanted = coalesce($11::text, wanted),"
+    " close_position = close_position OR $11::text IS NOT NULL,"
+    " asked_epoch = CASE WHEN $11::text IS NULL THEN asked_epoch ELSE $10 END,"
+    " updated_at = clock_timestamp() WHERE id = $1 RETURNING "
+)
+
+
+class AgentMoved(Exception):
+    """Somebody else has changed the agent since it was read; nothing was written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,32 +65,35 @@ async def find_agent(database: Database, agent_id: UUID) -> Agent | None:
 
 
 async def edit_agent(
-    database: Database, user_id: UUID, agent_id: UUID, edit: Edit, wanted: Wanted
+    database: Database, before: Agent, edit: Edit, wanted: Wanted | None
 ) -> Agent | None:
-    """Stores a configuration and a wanted state under one new epoch.
+    """Stores a configuration under a new epoch.
 
-    None for an agent that is missing, being deleted or somebody else's.
+    wanted is asked for with it; None leaves what was asked for as it stands, with its epoch, so
+    that an agent that stopped by itself is not started by the edit.
+    None for an agent that is missing or being deleted.
+
+    Raises:
+        AgentMoved: the record is no longer the one that `before` was read from.
     """
     async with transaction(database) as con:
-        place = await con.fetchrow(
-            "SELECT shard, row FROM agents WHERE id = $1 AND user_id = $2"
-            " AND wanted <> 'deleted' FOR NO KEY UPDATE",
-            agent_id,
-            user_id,
+        found = await con.fetchrow(
+            "SELECT epoch, wanted FROM agents WHERE id = $1 AND user_id = $2 FOR NO KEY UPDATE",
+            before.id,
+            before.user_id,
         )
-        if place is None:
+        if found is None or found["wanted"] == "deleted":
             return None
+        if found["epoch"] != before.epoch:
+            raise AgentMoved
         epoch = await con.fetchval(
             "UPDATE shard_rows SET epoch = epoch + 1 WHERE shard = $1 AND row = $2 RETURNING epoch",
-            place["shard"],
-            place["row"],
+            before.shard,
+            before.row,
         )
-        await con.execute(
-            "UPDATE agents SET name = $2, symbol = $3, timeframe = $4, strategy_name = $5,"
-            " strategy_params = $6::jsonb, interval_seconds = $7, risk_params = $8::jsonb,"
-            " plan_id = $9, wanted = $10, close_position = true, epoch = $11,"
-            " updated_at = clock_timestamp() WHERE id = $1",
-            agent_id,
+        edited = await con.fetchrow(
+            _EDIT + COLUMNS,
+            before.id,
             edit.name,
             edit.symbol,
             edit.timeframe,
@@ -73,7 +102,20 @@ async def edit_agent(
             edit.interval_seconds,
             json.dumps(dict(edit.risk_params)),
             edit.plan_id,
-            wanted,
             epoch,
+            wanted,
         )
-    return await agents.get_agent(database, user_id, agent_id)
+    assert edited is not None
+    return agent_of(edited)
+
+
+async def stop_all(database: Database, user_id: UUID) -> list[Agent]:
+    """Wants every agent of an owner stopped, its position closed; answers those it has changed.
+
+    Left out are those that have met the same wish already. The account is locked first, as the
+    ledger does it: two that lock many agents of one owner never wait for each other in a circle.
+    """
+    async with transaction(database) as con:
+        await con.execute("SELECT FROM users WHERE id = $1 FOR NO KEY UPDATE", user_id)
+        changed = await con.fetch(_STOP_ALL + COLUMNS, user_id)
+    return [agent_of(row) for row in changed]

@@ -31,7 +31,8 @@ _SELECT = (
     " close_position, asked_epoch, applied_epoch, status, status_detail, created_at, updated_at"
     " FROM agents"
 )
-_COLUMNS = _SELECT.removeprefix("SELECT ").removesuffix(" FROM agents")
+AGENT_BY_ID = _SELECT + " WHERE id = $1"
+COLUMNS = _SELECT.removeprefix("SELECT ").removesuffix(" FROM agents")
 _INSERT = (
     "INSERT INTO agents (id, user_id, name, symbol, timeframe, strategy_name, strategy_params,"
     " interval_seconds, live_mode, risk_params, plan_id, shard, row, epoch, wanted,"
@@ -42,7 +43,8 @@ _INSERT = (
 _CHANGE = (
     "WITH given AS (UPDATE shard_rows SET epoch = epoch + 1 WHERE shard = $1 AND row = $2"
     " RETURNING epoch AS new_epoch) UPDATE agents SET wanted = $4, close_position = $5,"
-    " epoch = new_epoch, asked_epoch = new_epoch, updated_at = clock_timestamp() FROM given WHERE id = $3 RETURNING "
+    " epoch = new_epoch, asked_epoch = new_epoch, updated_at = clock_timestamp()"
+    " FROM given WHERE id = $3 RETURNING "
 )
 
 
@@ -111,22 +113,21 @@ async def create_agent(database: Database, new: NewAgent) -> Agent:
     Raises:
         NoSuchPlan, NoSuchUser: it names one that does not exist.
     """
+    async with transaction(database) as con:
+        return await place_agent(con, new)
+
+
+async def place_agent(con: Connection, new: NewAgent) -> Agent:
+    """The same inside of a transaction, which a refusal ends."""
     try:
-        async with transaction(database) as con:
-            await con.execute("SELECT pg_advisory_xact_lock($1)", PLACES_LOCK)
-            shard, row, epoch = await _take_row(con, new)
-            made = await con.fetchrow(
-                _INSERT + _COLUMNS,
-                *agent_values(new),
-                shard,
-                row,
-                epoch,
-                new.wanted,
-            )
+        await con.execute("SELECT pg_advisory_xact_lock($1)", PLACES_LOCK)
+        shard, row, epoch = await _take_row(con, new)
+        values = (*agent_values(new), shard, row, epoch, new.wanted)
+        made = await con.fetchrow(_INSERT + COLUMNS, *values)
     except asyncpg.ForeignKeyViolationError as error:
         raise missing_reference(error) from error
     assert made is not None
-    return _agent(made)
+    return agent_of(made)
 
 
 async def get_agent(database: Database, user_id: UUID, agent_id: UUID) -> Agent | None:
@@ -135,7 +136,7 @@ async def get_agent(database: Database, user_id: UUID, agent_id: UUID) -> Agent 
         found = await con.fetchrow(
             f"{_SELECT} WHERE id = $1 AND user_id = $2 AND wanted <> 'deleted'", agent_id, user_id
         )
-    return None if found is None else _agent(found)
+    return None if found is None else agent_of(found)
 
 
 async def list_agents(
@@ -162,7 +163,7 @@ async def list_agents(
             last,
             limit,
         )
-    return [_agent(row) for row in found]
+    return [agent_of(row) for row in found]
 
 
 async def set_wanted(
@@ -180,9 +181,9 @@ async def set_wanted(
         if found is None:
             return None
         if found["wanted"] == "deleted":
-            return _agent(found) if wanted == "deleted" else None
+            return agent_of(found) if wanted == "deleted" else None
         changed = await con.fetchrow(
-            _CHANGE + _COLUMNS,
+            _CHANGE + COLUMNS,
             found["shard"],
             found["row"],
             agent_id,
@@ -190,7 +191,7 @@ async def set_wanted(
             close_position,
         )
     assert changed is not None
-    return _agent(changed)
+    return agent_of(changed)
 
 
 async def delete(database: Database, user_id: UUID, agent_id: UUID) -> Agent | None:
@@ -211,14 +212,14 @@ async def unapplied(database: Database, older_than_s: float, limit: int) -> list
             timedelta(seconds=older_than_s),
             limit,
         )
-    return [_agent(row) for row in found]
+    return [agent_of(row) for row in found]
 
 
 async def agents_of_shard(database: Database, shard: int) -> list[Agent]:
     """Every agent of a shard by row, those being deleted too."""
     async with connection(database) as con:
         found = await con.fetch(f"{_SELECT} WHERE shard = $1 ORDER BY row", shard)
-    return [_agent(row) for row in found]
+    return [agent_of(row) for row in found]
 
 
 async def count(database: Database, user_id: UUID | None = None) -> int:
@@ -318,7 +319,8 @@ def placed(new: NewAgent, shard: int, row: int, epoch: int, now: datetime) -> Ag
     )
 
 
-def _agent(found: asyncpg.Record) -> Agent:
+def agent_of(found: asyncpg.Record) -> Agent:
+    """The agent of a row of COLUMNS."""
     values = dict(found)
     values["strategy_params"] = json.loads(values["strategy_params"])
     values["risk_params"] = json.loads(values["risk_params"])

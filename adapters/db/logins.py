@@ -145,8 +145,7 @@ async def _lock_family(con: Connection, token_hash: str) -> UUID | None:
 
 async def _revoke(con: Connection, family_id: UUID) -> None:
     await con.execute(
-        "UPDATE refresh_tokens SET revoked_at = now()"
-        " WHERE family_id = $1 AND revoked_at IS NULL",
+        "UPDATE refresh_tokens SET revoked_at = now() WHERE family_id = $1 AND revoked_at IS NULL",
         family_id,
     )
 

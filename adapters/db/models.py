@@ -187,7 +187,7 @@ class Message(Model):
 # A report of a trade by an agent outside of the pool, so that it counts once.
 class ReportedEvent(Model):
     id = fields.UUIDField(primary_key=True)  # follows from the agent and its own event id
-    trade_id = fields.UUIDField()
+    agent_id = fields.UUIDField()
     at = fields.DatetimeField(db_default=Now())
 
     class Meta:

@@ -66,6 +66,7 @@ def agent(**changes: Any) -> Agent:
         epoch=1,
         wanted="running",
         close_position=True,
+        asked_epoch=changes.get("epoch", 1),
         applied_epoch=0,
         status="creating",
         status_detail="",

@@ -95,9 +95,7 @@ async def test_an_id_that_is_no_uuid_names_no_agent(alice: Account, bad_id: str)
 async def test_paths_that_are_not_served(alice: Account) -> None:
     """What the contract has and this version does not serve is left out: 404."""
     for method, path in [
-        ("POST", "/auth/refresh"),
-        ("POST", "/api/keys"),
-        ("POST", "/api/agents/kill-all"),
+        ("DELETE", "/api/keys"),
         ("GET", "/api/market/candles"),
         ("GET", "/api/secrets"),
         ("GET", "/api/agents/"),

@@ -132,6 +132,15 @@ async def test_a_hub_starts_without_either_and_says_so(settings: Settings) -> No
             assert ready.json()["dependencies"] == {"database": "away", "redis": "away"}
             assert (await http.post("/api/agents", json=AGENT)).status_code == 503
             assert (await http.get("/api/agents")).status_code == 503
+            login = {"email": "alice@example.com", "password": "some password"}
+            refused = await http.post("/auth/login", json=login)
+            assert refused.status_code == 503  # what can't be counted is not let through
+            assert refused.json()["detail"] == "the state store is away, try again"
+            assert (
+                await http.post("/auth/refresh", json={"refresh_token": "x"})
+            ).status_code == 503
+            keyed = {"Authorization": "", "X-API-Key": "ak_" + "x" * 43}
+            assert (await http.get("/api/strategies", headers=keyed)).status_code == 503
 
 
 def two_ids() -> tuple[UUID, UUID]:

@@ -50,6 +50,21 @@ async def output_of(process: Process) -> str:
     return said.decode()
 
 
+async def use_credentials(http: httpx.AsyncClient) -> list[str]:
+    """Every credential there is, made and used; a spent refresh token comes back, too."""
+    body = {"email": "bob@example.com", "password": "registered-password"}
+    pair = (await http.post("/auth/register", json=body)).json()
+    spent = {"refresh_token": pair["refresh_token"]}
+    newer = (await http.post("/auth/refresh", json=spent)).json()
+    assert (await http.post("/auth/refresh", json=spent)).status_code == 401
+    assert (await http.post("/auth/logout", json=spent)).status_code == 204
+    key = (await http.post("/api/keys")).json()["api_key"]
+    other_client = {"Authorization": "", "X-API-Key": key}
+    assert (await http.get("/api/me", headers=other_client)).status_code == 200
+    tokens = [each[name] for each in (pair, newer) for name in ("access_token", "refresh_token")]
+    return [*tokens, key, body["email"], body["password"]]
+
+
 @pytest.mark.parametrize("log_format", ["plain", "json"])
 async def test_it_serves_and_logs_no_secret(settings: Settings, log_format: str) -> None:
     port = free_port()
@@ -72,6 +87,7 @@ async def test_it_serves_and_logs_no_secret(settings: Settings, log_format: str)
             assert (await http.get("/nothing%0Aforged-line?x=1")).status_code == 404
             body = {"email": "alice@example.com", "password": "secret-password"}
             assert (await http.post("/auth/login", json=body)).status_code == 401
+            used = await use_credentials(http)
         async with connect(f"ws://127.0.0.1:{port}/ws?token={token}", proxy=None) as stream:
             process.send_signal(signal.SIGTERM)
             with pytest.raises(ConnectionClosed):
@@ -83,8 +99,10 @@ async def test_it_serves_and_logs_no_secret(settings: Settings, log_format: str)
     assert f"hub ready on {settings.hub_url}" in said
     assert "GET /api/agents 422" in said
     assert "POST /auth/login 401" in said
+    assert "POST /auth/refresh 401" in said
+    assert "a spent refresh token of user" in said
     for secret in (
-        token, token.rpartition(".")[2], "secret-cursor", "secret-password",
+        *used, token, token.rpartition(".")[2], "secret-cursor", "secret-password",
         settings.jwt_secret, settings.internal_secret, settings.database_url,
     ):  # fmt: skip
         assert secret not in said

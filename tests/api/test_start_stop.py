@@ -120,3 +120,73 @@ async def test_one_that_a_limit_stopped_starts_anew(
     rest = (await agent.http.get(f"{trades}?limit=1&cursor={page['next']}")).json()
     assert page["trades"] + rest["trades"] == (await agent.http.get(trades)).json()["trades"]
     assert rest["next"] is None
+
+
+async def test_an_edit_starts_nothing_that_a_limit_has_stopped(
+    pool: TestPool, alice: Account, hub: Hub
+) -> None:
+    agent = await play(alice, hub, LOSING)
+    await agent.until("stopped", is_open=False)
+    body = {"name": "edited", "risk_params": {"max_session_loss_usd": None}}
+    assert (await agent.http.patch(agent.path, json=body)).json()["status"] == "stopped"
+    assert await agent.epoch() == 2
+
+    async def applied() -> bool:
+        found = await agents.unapplied(hub.database, 0, 10)
+        lines = (await agent.http.get(f"{agent.path}/logs?level=init")).json()["entries"]
+        return not found and len(lines) == 2
+
+    await wait_for(applied, seconds=20)
+    told = (await agent.http.get(agent.path)).json()
+    assert (told["status"], told["name"]) == ("stopped", "edited")
+    assert told["status_detail"] == "the session's loss reached max_session_loss_usd"
+    assert len((await agent.http.get(f"{agent.path}/trades")).json()["trades"]) == 1
+    await agent.say("start")
+    await agent.until("running", is_open=True)
+
+
+async def test_edits_of_one_that_runs(pool: TestPool, alice: Account, hub: Hub) -> None:
+    agent = await play(alice, hub, HOLDING | {"strategy_params": {"threshold": 1.0}})
+    await agent.until("running", is_open=False)
+    edited = await agent.http.patch(agent.path, json={"risk_params": {"leverage": 7}})
+    assert edited.json()["status"] == "running"  # and not `creating` while it is on its way
+    await agent.http.patch(agent.path, json={"strategy_params": {"threshold": 0.01}})
+    await agent.until("running", is_open=True)
+    position = (await agent.http.get(f"{agent.path}/status")).json()["position"]
+    assert position["leverage"] == 7
+    for body in ({"symbol": "ETH"}, {"risk_params": {"leverage": 8}}):
+        refused = await agent.http.patch(agent.path, json=body)
+        assert (refused.status_code, refused.json()["detail"]) == (
+            409,
+            "symbol and leverage can't change while a position is open",
+        )
+    epoch = await agent.epoch()
+    moved = await agent.http.patch(agent.path, json={"risk_params": {"take_profit_pct": 60}})
+    assert moved.status_code == 200
+
+    async def nearer() -> bool:
+        told = (await agent.http.get(f"{agent.path}/status")).json()["position"]
+        ratio = told["take_profit_price"] / told["entry_price"] - 1
+        return bool(abs(abs(ratio) - 0.6) < 1e-9)
+
+    await wait_for(nearer, seconds=10)
+    assert await agent.epoch() == epoch + 1
+    assert (await agent.http.get(agent.path)).json()["status"] == "running"
+
+
+async def test_kill_all_over_a_running_pool(pool: TestPool, alice: Account, hub: Hub) -> None:
+    holding = [await play(alice, hub, HOLDING) for _ in range(6)]
+    await holding[0].until("running", is_open=True)
+    kept = holding[0]
+    await kept.say("stop", close_position=False)
+    answer = await alice.http.post("/api/agents/kill-all", json={"confirm": "KILL_ALL"})
+    assert answer.json() == {"stopped": 6}
+    for agent in holding:
+        await agent.until("stopped", is_open=False)
+
+    async def met() -> bool:
+        return not await agents.unapplied(hub.database, 0, 1)
+
+    await wait_for(met, seconds=10)
+    again = await alice.http.post("/api/agents/kill-all", json={"confirm": "KILL_ALL"})
+    assert again.json() == {"stopped": 0}

@@ -80,15 +80,16 @@ class Reference:
             return
         if agent.agent_id != command.agent_id:
             agent.agent_id, agent.seq = command.agent_id, 0
+        heard_before = command.asked_epoch and agent.epoch >= command.asked_epoch
         agent.epoch = command.epoch
         if command.wanted == Wanted.DELETED or agent.has(Flag.DELETING):
             self._delete()
         elif free:
             self._create(command)
-        elif command.wanted == Wanted.STOPPED:
+        elif command.wanted == Wanted.STOPPED and not heard_before:
             self._stop(command)
-        elif agent.status == Status.RUNNING:
-            if command.interval != agent.interval:
+        elif agent.status == Status.RUNNING or heard_before:
+            if agent.status == Status.RUNNING and command.interval != agent.interval:
                 agent.start_slot = self.slot
             self._take_settings(command)
             self._say("edited")

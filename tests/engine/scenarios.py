@@ -23,7 +23,10 @@ LEVELS = ("stop_loss_price", "take_profit_price", "liquidation_price", "entry_pr
 
 @dataclass(frozen=True)
 class Wish:
-    """A command in the making. epoch_step counts from the row's epoch: 1 is new, 0 or -1 is old."""
+    """A command in the making. epoch_step counts from the row's epoch: 1 is new, 0 or -1 is old.
+
+    asked_before: so many epochs ago its wish was asked for; None says nothing of it.
+    """
 
     row: int
     wanted: Wanted
@@ -32,6 +35,7 @@ class Wish:
     close_position: bool
     configuration: int
     times: int
+    asked_before: int | None = None
 
 
 @dataclass(frozen=True)
@@ -131,6 +135,7 @@ WISHES = st.builds(
     close_position=st.sampled_from([True, True, False]),
     configuration=st.integers(0, 3),
     times=st.sampled_from([1, 1, 1, 2]),
+    asked_before=st.sampled_from([None, None, 0, 1, 1, 2, 5]),
 )
 MOVES: st.SearchStrategy[float | ToLevel] = st.one_of(
     st.sampled_from([1.0] * 4 + [1.0005, 0.9995, 1.03, 0.97, 1.2, 0.8, 0.1, 3.0]),

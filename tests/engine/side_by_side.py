@@ -174,6 +174,7 @@ class SideBySide:
             epoch=epoch,
             wanted=wish.wanted,
             close_position=wish.close_position,
+            asked_epoch=0 if wish.asked_before is None else max(epoch - wish.asked_before, 0),
             **vars(configuration),
         )
 

@@ -13,6 +13,7 @@ from engine.tick import Outcome, apply_inbox
 from tests.engine.builders import (
     AGENT,
     OTHER,
+    PLAN,
     SLOT,
     command,
     holding,
@@ -275,6 +276,51 @@ def test_what_is_being_deleted_stays_deleted() -> None:
     assert kinds(outcome) == ["stopped"]
     assert values(outcome.rows[0], "status", "epoch") == [RowStatus.STOPPED, 3]
     assert kinds(tick(outcome.rows, LATER)) == ["closed", "deleted"]
+
+
+# Edits carry a wish that the row has met already
+
+
+def test_an_edit_does_not_start_what_a_limit_has_stopped() -> None:
+    losing = send(holding(1), max_session_loss_usd=10.0).rows
+    lost = tick(losing, SLOT + 2, 98.5)
+    assert kinds(lost) == ["closed", "stopped"]
+    edited = send(lost.rows, epoch=3, asked_epoch=1, threshold=0.9)
+    assert kinds(edited) == ["edited"]
+    names = ("status", "status_reason", "threshold", "epoch", "start_slot")
+    assert values(edited.rows[0], *names) == [
+        RowStatus.STOPPED,
+        Reason.SESSION_LOSS,
+        0.9,
+        3,
+        SLOT,
+    ]
+    assert kinds(send(edited.rows, epoch=4, asked_epoch=4)) == ["started"]
+
+
+def test_an_edit_brings_a_wish_that_got_lost() -> None:
+    outcome = send(running(), epoch=3, asked_epoch=2, wanted=Wanted.STOPPED)
+    assert kinds(outcome) == ["stopped"]
+    again = send(outcome.rows, epoch=5, asked_epoch=4, wanted=Wanted.RUNNING)
+    assert kinds(again) == ["started"]
+
+
+def test_an_edit_of_one_that_stands_keeps_what_was_asked_of_its_position() -> None:
+    closing = send(holding(1), wanted=Wanted.STOPPED).rows
+    for rows in (closing, send(holding(1), wanted=Wanted.STOPPED, close_position=False).rows):
+        edited = send(
+            rows, epoch=3, asked_epoch=2, wanted=Wanted.STOPPED, stop_loss_ppm=10_000, interval=60
+        )
+        assert kinds(edited) == ["edited"]
+        kept = ("status", "status_reason", "flags", "close_reason", "start_slot", "ticks_base")
+        assert values(edited.rows[0], *kept) == values(rows[0], *kept)
+        assert values(edited.rows[0], "stop_loss_price", "interval") == [99.0, 60]
+
+
+def test_an_edit_does_not_wake_a_plan_that_failed() -> None:
+    failed = tick(running(), SLOT + 1, failed={PLAN: "it broke"}).rows
+    edited = send(failed, epoch=2, asked_epoch=1)
+    assert (kinds(edited), edited.rows[0]["status"]) == (["edited"], RowStatus.ERROR)
 
 
 # With a slot that is run

@@ -105,6 +105,9 @@ async def test_everything_in_redis_may_be_lost(pool: TestPool) -> None:
 
 async def test_many_may_ask_for_the_same_new_shards_at_once(pool: TestPool) -> None:
     created = await asyncio.gather(*(pool.create() for _ in range(30)))
-    await pool.ticked(created[-1])
-    rows = [await pool.row(agent) for agent in created]
-    assert all(row is not None and row["status"] == RowStatus.RUNNING for row in rows)
+
+    async def all_run() -> bool:
+        rows = [await pool.row(agent) for agent in created]
+        return all(row is not None and row["status"] == RowStatus.RUNNING for row in rows)
+
+    await wait_for(all_run, seconds=5)

@@ -1,7 +1,6 @@
-"""Accounts, refresh tokens, plans and anchors."""
+"""Accounts, plans and anchors."""
 
 import asyncio
-from datetime import UTC, datetime
 from uuid import uuid4
 
 import pytest
@@ -29,13 +28,6 @@ async def test_an_address_is_one_account_in_whatever_case(db: Database) -> None:
     assert await users.get(db, made.id) == made
     assert await users.get(db, uuid4()) is None
     assert "hash" not in repr(made)
-
-
-async def test_refresh_tokens_are_kept_by_hash(world: World) -> None:
-    until = datetime(2030, 1, 1, tzinfo=UTC)
-    kept = await users.store_refresh_token(world.db, world.user, uuid4(), "digest", until)
-    stored = await world.ask("SELECT id, user_id, family_id, token_hash FROM refresh_tokens")
-    assert stored == [(kept.id, world.user, kept.family_id, "digest")]
 
 
 async def test_plans_are_numbered_from_one_without_gaps_also_when_they_race(db: Database) -> None:

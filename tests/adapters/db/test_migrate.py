@@ -27,6 +27,8 @@ TABLES = {
     "quarantine",
     "source_anchors",
 }
+LATER_TABLES = {"reported_events", "repeatable_requests"}
+"""Those that the first migration did not make."""
 
 
 async def ask(url: str, question: str, *values: object) -> list[asyncpg.Record]:
@@ -45,7 +47,7 @@ async def test_an_empty_database_gets_every_table_and_a_second_run_does_nothing(
     assert first.newest == first.applied[-1]
     assert "migrated to" in str(first)
     tables = await ask(database_url, "SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
-    assert {row[0] for row in tables} == TABLES | {"tortoise_migrations"}
+    assert {row[0] for row in tables} == TABLES | LATER_TABLES | {"tortoise_migrations"}
     second = await migrate(database_url)
     assert second.applied == ()
     assert second.newest == first.newest

@@ -1,0 +1,57 @@
+"""Changes of agents: one while it runs, and the stop of all of them at once."""
+
+from functools import partial
+from typing import Any, Literal
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from adapters.db.agents import Agent
+from api import commands
+from api.agent_bodies import AgentConfiguration, patched, read_configuration
+from api.agents import agent_answer, own_agent
+from api.answers import answer
+from api.auth import caller_of
+from api.bodies import Body, read_body, read_json
+from api.hub import Hub, hub_of
+
+
+class KillAll(Body, frozen=True, kw_only=True):
+    """The body of POST /api/agents/kill-all."""
+
+    confirm: Literal["KILL_ALL"]
+
+
+async def edit_agent(request: Request) -> Response:
+    """PATCH /api/agents/{id}: a merge patch of what create takes; 200 with the agent."""
+    hub = hub_of(request)
+    agent = await own_agent(request)
+    patch = await read_json(request)
+    agent = await commands.edit_agent(hub, agent, partial(_configuration, hub, patch), None)
+    hub.directory.keep([agent])
+    return answer(agent_answer(agent, await commands.read_row(hub, agent)))
+
+
+async def kill_all(request: Request) -> Response:
+    """POST /api/agents/kill-all: {stopped}, how many agents this call has told to stop."""
+    hub, caller = hub_of(request), caller_of(request)
+    await read_body(request, KillAll)
+    stopped = await commands.stop_all(hub, caller.user_id)
+    return answer({"stopped": stopped})
+
+
+def create_body(agent: Agent) -> dict[str, Any]:
+    """The body that would create an agent as this one is now."""
+    return {
+        "name": agent.name,
+        "symbol": agent.symbol,
+        "timeframe": agent.timeframe,
+        "strategy_name": agent.strategy_name,
+        "strategy_params": dict(agent.strategy_params),
+        "interval_seconds": agent.interval_seconds,
+        "risk_params": dict(agent.risk_params),
+    }
+
+
+def _configuration(hub: Hub, patch: object, agent: Agent) -> AgentConfiguration:
+    return read_configuration(patched(create_body(agent), patch), hub.symbols)
