@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from adapters import redis_keys as keys
-from adapters.queue import TICK_PARTITIONS
 from adapters.redis_client import Redis, script
+from adapters.redis_keys import TICK_PARTITIONS
 
 Wish = Literal["keep", "take", "drop"]
 

@@ -18,9 +18,6 @@ from arq.jobs import serialize_job
 from adapters import redis_keys as keys
 from adapters.redis_client import AWAY, Redis, retry_policy, script
 
-TICK_PARTITIONS = 8
-"""Queues of tick jobs. Two arq workers on one queue are no faster than one, so each has its own."""
-
 TICK, FRAME, LEDGER = "tick_shard", "make_frame", "store_events"
 REPAIR, SWEEP, PRUNE = "push_unapplied", "sweep_streams", "prune_history"
 """Names of the job functions."""
@@ -54,7 +51,7 @@ class Job:
 
 def partition_of(shard: int) -> int:
     """The partition whose queue a shard's ticks go through."""
-    return shard % TICK_PARTITIONS
+    return shard % keys.TICK_PARTITIONS
 
 
 def phase_s(shard: int) -> float:

@@ -23,6 +23,7 @@ from adapters.plan_directory import publish_plans
 from adapters.shard_store import Head, Rows, ShardState, ShardStore
 from adapters.wanted import payload_of
 from engine.rows import ROW_SCHEMA, ROWS_PER_SHARD, empty_rows, rows_from_bytes
+from engine.schedule import SkippedRange
 
 RECOVERY_LOCK = 0x4152
 """First half of the advisory lock under which a shard is recovered; the second is its number."""
@@ -53,7 +54,7 @@ async def recover_shard(database: Database, store: ShardStore, shard: int, now_s
         seen = await store.read(shard)
         if seen is not None and seen.head.run_id == run_id:
             return False
-        progress = await shards.set_run_id(database, shard, run_id)
+        progress = await shards.set_run_id(database, shard, run_id, emptied=seen is None)
         newest = await shards.newest_rows(database, shard)
         state = recovered_state(seen, progress, newest, run_id, now_slot)
 
@@ -85,12 +86,11 @@ def recovered_state(
     """
     rows = _merged_rows(seen, newest)
     if seen is None:
-        # Nothing is left of the head: slots up to now are neither due nor missed for rows that
-        # start with their commands; rows from the ledger go on after its last slot. A place that
-        # was given out and has no record yet is not of the ledger.
-        stored = any(row.record is not None for row in newest)
-        slot = progress.slot if stored else now_slot - 1
-        head = Head(progress.version + 1, slot, None, ROW_SCHEMA, run_id, (), 0, paused=False)
+        # Nothing is left of the head, nor of the frames: no slot before this one can be run. What
+        # was covered after the last event is not known; its ticks count as missed.
+        slot = now_slot - 1
+        lost = () if not progress.slot else (SkippedRange(progress.slot + 1, slot, False),)
+        head = Head(progress.version + 1, slot, None, ROW_SCHEMA, run_id, lost, 0, paused=False)
         return ShardState(head, rows, ())
     head = Head(
         version=max(seen.head.version, progress.version) + 1,

@@ -7,6 +7,9 @@ docs/redis-keys.md is the same list in prose.
 
 PREFIX = "artic:"
 
+TICK_PARTITIONS = 8
+"""Queues of tick jobs. Two arq workers on one queue are no faster than one, so each has its own."""
+
 FRAME_TTL_S = 600
 """How long frames, signals and the windows they name are kept."""
 
@@ -117,7 +120,7 @@ def queue_bell(queue_name: str) -> str:
 
 def reported_status(agent_id: str) -> str:
     """String (JSON): the status of an agent outside of the pool. TTL: a few of its ticks."""
-    return f"{PREFIX}reported:{agent_id}"
+    return f"{PREFIX}{{reported}}:{agent_id}"
 
 
 def ticked_channel() -> str:

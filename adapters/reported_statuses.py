@@ -29,8 +29,6 @@ async def read_statuses(redis: Redis, agents: Sequence[UUID]) -> dict[UUID, byte
     """Those that are still believed, in one round trip."""
     if not agents:
         return {}
-    pipe = redis.pipeline(transaction=False)
-    for agent_id in agents:
-        pipe.get(keys.reported_status(str(agent_id)))
-    found: list[Any] = await pipe.execute()
+    names = [keys.reported_status(str(agent_id)) for agent_id in agents]
+    found: list[Any] = await command(redis, "MGET", *names)
     return {agent: data for agent, data in zip(agents, found, strict=True) if data is not None}

@@ -3,6 +3,7 @@
 from functools import partial
 from typing import Any, Literal
 
+import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -22,6 +23,12 @@ class KillAll(Body, frozen=True, kw_only=True):
     confirm: Literal["KILL_ALL"]
 
 
+class KilledAnswer(msgspec.Struct, frozen=True):
+    """How many agents this call has told to stop."""
+
+    stopped: int
+
+
 async def edit_agent(request: Request) -> Response:
     """PATCH /api/agents/{id}: a merge patch of what create takes; 200 with the agent."""
     hub = hub_of(request)
@@ -37,7 +44,7 @@ async def kill_all(request: Request) -> Response:
     hub, caller = hub_of(request), caller_of(request)
     await read_body(request, KillAll)
     stopped = await commands.stop_all(hub, caller.user_id)
-    return answer({"stopped": stopped})
+    return answer(KilledAnswer(stopped))
 
 
 def create_body(agent: Agent) -> dict[str, Any]:

@@ -4,8 +4,10 @@ import re
 from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
+from uuid import UUID
 
+import msgspec
 import numpy as np
 from msgspec import Meta
 from starlette.requests import Request
@@ -33,7 +35,7 @@ from api.tick_lines import (
     tick_line,
     ticked_slots,
 )
-from api.times import parse_time
+from api.times import IsoTime, parse_time
 from engine.rows import RowStatus
 
 LOGS_MAX = 1_000
@@ -77,13 +79,48 @@ class ReadTrades(Body, frozen=True, kw_only=True):
     cursor: Annotated[str, Meta(max_length=100)] | None = None
 
 
+class LogsAnswer(msgspec.Struct, frozen=True):
+    """Entries, oldest first."""
+
+    entries: list[LogEntry]
+
+
+class TradeAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """A trade as callers see it; exit fields are null while it is open."""
+
+    id: UUID
+    agent_id: UUID
+    seq: int
+    symbol: str
+    side: Literal["long", "short"]
+    strategy_name: str
+    quantity: float
+    leverage: int
+    entry_price: float
+    exit_price: float | None
+    fee_usd: float
+    pnl_usd: float | None
+    open_reason: str
+    close_reason: str | None
+    opened_at: IsoTime
+    closed_at: IsoTime | None
+    mode: Literal["paper", "live"]
+
+
+class TradesAnswer(msgspec.Struct, frozen=True):
+    """Trades, newest first; next is the cursor of the page after them."""
+
+    trades: list[TradeAnswer]
+    next: str | None
+
+
 async def get_logs(request: Request) -> Response:
     """GET /api/agents/{id}/logs: {entries}, oldest first."""
     agent = await own_agent(request)
     query = read_query(request, ReadLogs)
     before = None if query.before is None else _before(query.before)
     entries = await log_entries(hub_of(request), agent, query.level, query.limit, before)
-    return answer({"entries": entries})
+    return answer(LogsAnswer(entries))
 
 
 async def get_trades(request: Request) -> Response:
@@ -95,12 +132,13 @@ async def get_trades(request: Request) -> Response:
         page = await history.trades_of(database, agent.user_id, agent.id, query.limit, query.cursor)
     except BadCursor as error:
         raise bad_input([FieldError("cursor", "not a cursor of this list")]) from error
-    return answer({"trades": [trade.as_json() for trade in page.trades], "next": page.next})
+    trades = [TradeAnswer(**trade.as_json()) for trade in page.trades]
+    return answer(TradesAnswer(trades, page.next))
 
 
 async def log_entries(
     hub: Hub, agent: Agent, level: str | None, limit: int, before: datetime | None
-) -> list[Any]:
+) -> list[LogEntry]:
     """The newest entries before a moment, oldest first.
 
     The entries of one second are never torn apart, so a few more than the limit may come.

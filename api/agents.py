@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 import msgspec
@@ -27,7 +27,9 @@ from api.auth import agent_id_of, caller_of
 from api.bodies import Body, Nothing, read_body, read_json, read_query
 from api.errors import FieldError, bad_input, not_found
 from api.hub import Hub, hub_of
-from api.status import AgentStatus, ShardHead, agent_status, status_word
+from api.status import AgentStatus, ShardHead, StatusWord, agent_status, status_word
+from api.times import IsoTime
+from strategies import catalog
 
 ROWS_ONE_BY_ONE_MAX = 64
 """Above so many agents of one shard its whole table is read: 4,096 rows are one GET of 0.7 MB."""
@@ -46,14 +48,14 @@ class AgentAnswer(msgspec.Struct, frozen=True):
     symbol: str
     timeframe: str
     strategy_name: str
-    strategy_params: object
+    strategy_params: Mapping[str, catalog.ParamValue]
     interval_seconds: int
     live_mode: bool
-    risk_params: object
-    status: str
+    risk_params: RiskParams
+    status: StatusWord
     status_detail: str | None
-    created_at: str
-    updated_at: str
+    created_at: IsoTime
+    updated_at: IsoTime
 
 
 class StopAgent(Body, frozen=True, kw_only=True):
@@ -248,9 +250,9 @@ async def _page(hub: Hub, user_id: UUID, query: ListAgents) -> tuple[list[AgentA
     return [told for _, told in chosen], chosen[-1][0].cursor
 
 
-def _in_order(risk: Mapping[str, object]) -> dict[str, object]:
-    """The contract's order; JSONB has one of its own."""
-    return {name: risk[name] for name in RISK_FIELDS if name in risk}
+def _in_order(risk: Mapping[str, Any]) -> RiskParams:
+    """In the contract's order; JSONB has one of its own."""
+    return RiskParams(**{name: risk[name] for name in RISK_FIELDS if name in risk})
 
 
 async def _with_rows(hub: Hub, found: Sequence[Agent]) -> list[tuple[Agent, np.void | None]]:

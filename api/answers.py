@@ -6,6 +6,12 @@ import msgspec
 from starlette.responses import Response
 
 
+class Done(msgspec.Struct, frozen=True):
+    """The answer of a call that has nothing to tell."""
+
+    ok: bool
+
+
 def answer(value: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     """A JSON answer."""
     return Response(msgspec.json.encode(value), status, headers, "application/json")

@@ -9,7 +9,6 @@ from typing import Any
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.types import ExceptionHandler
 
 from adapters.attempts import Attempts
@@ -26,29 +25,19 @@ from adapters.redis_clock import RedisClock
 from adapters.settings import Settings
 from adapters.shard_store import ShardStore
 from adapters.tokens import AccessTokens
-from api import (
-    accounts,
-    agent_changes,
-    agent_logs,
-    agents,
-    errors,
-    health,
-    internal,
-    market,
-    metrics,
-    reports,
-    strategies,
-    websocket,
-)
+from api import errors
 from api.access_log import AccessLog
 from api.api_keys import ApiKeys
+from api.calls import CALLS
 from api.clock import HubClock
 from api.directory import AgentDirectory
+from api.docs import documentation
 from api.gate import Gate
 from api.hub import Hub
 from api.live import LiveFeed
 from api.logins import Logins
 from api.request_limit import RequestLimit
+from api.routes import routes_of
 from api.sights import Sights
 
 log = logging.getLogger("artic.hub")
@@ -56,37 +45,6 @@ log = logging.getLogger("artic.hub")
 REDIS_CONNECTIONS_MAX = 512
 RESTART_S = 1.0
 END_S = 2.0
-
-AGENT = "/api/agents/{agent_id}"
-
-ROUTES: list[BaseRoute] = [
-    Route("/auth/register", accounts.register, methods=["POST"]),
-    Route("/auth/login", accounts.log_in, methods=["POST"]),
-    Route("/auth/refresh", accounts.refresh, methods=["POST"]),
-    Route("/auth/logout", accounts.log_out, methods=["POST"]),
-    Route("/api/me", accounts.me),
-    Route("/api/keys", accounts.make_api_key, methods=["POST"]),
-    Route("/api/agents", agents.list_agents),
-    Route("/api/agents", agents.create_agent, methods=["POST"]),
-    Route("/api/agents/kill-all", agent_changes.kill_all, methods=["POST"]),
-    Route(AGENT, agents.get_agent),
-    Route(AGENT, agent_changes.edit_agent, methods=["PATCH"]),
-    Route(AGENT, agents.delete_agent, methods=["DELETE"]),
-    Route(f"{AGENT}/start", agents.start_agent, methods=["POST"]),
-    Route(f"{AGENT}/stop", agents.stop_agent, methods=["POST"]),
-    Route(f"{AGENT}/status", agents.get_status),
-    Route(f"{AGENT}/logs", agent_logs.get_logs),
-    Route(f"{AGENT}/trades", agent_logs.get_trades),
-    Route(f"{AGENT}/metrics", metrics.get_metrics),
-    Route("/api/strategies", strategies.list_strategies),
-    Route("/api/market/price", market.get_price),
-    Route("/api/market/symbols", market.list_symbols),
-    WebSocketRoute("/ws", websocket.stream),
-    *internal.ROUTES,
-    *reports.ROUTES,
-    Route("/health", health.health),
-    Route("/ready", health.ready),
-]
 
 HANDLERS: Mapping[Any, ExceptionHandler] = {
     errors.Problem: errors.on_problem,
@@ -114,11 +72,12 @@ def create_app(settings: Settings, source: PriceSource | None = None) -> Starlet
             yield
 
     app = Starlette(
-        routes=ROUTES,
+        routes=routes_of(CALLS),
         exception_handlers=HANDLERS,
         middleware=[Middleware(AccessLog), Middleware(Gate)],
         lifespan=lifespan,
     )
+    app.state.documentation = documentation(CALLS)
     app.router.redirect_slashes = False  # a path is spelled in one way
     return app
 

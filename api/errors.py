@@ -33,7 +33,7 @@ TITLES = {
     503: "Service Unavailable",
 }
 
-_AGENT_ENDPOINT = re.compile(r"/internal/agents/[^/]*/endpoint(/|$)")
+AGENT_ENDPOINT = re.compile(r"/internal/agents/[^/]*/endpoint(/|$)")
 
 
 class FieldError(msgspec.Struct, frozen=True):
@@ -41,6 +41,30 @@ class FieldError(msgspec.Struct, frozen=True):
 
     field: str
     message: str
+
+
+class ProblemAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A refusal as RFC 9457 has it; errors names every bad field of a 422."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    errors: tuple[FieldError, ...] = ()
+
+
+class EndpointFieldError(msgspec.Struct, frozen=True):
+    """One bad field, as callers of the agent endpoint know it."""
+
+    loc: list[str]
+    msg: str
+    type: str
+
+
+class EndpointError(msgspec.Struct, frozen=True):
+    """A refusal of the agent endpoint."""
+
+    detail: str | list[EndpointFieldError]
 
 
 class Problem(Exception):
@@ -85,28 +109,22 @@ def too_many(what: str, wait_s: int) -> Problem:
 
 def problem_answer(path: str, problem: Problem) -> Response:
     """The answer for a refusal, in the shape that callers of that path know."""
-    if _AGENT_ENDPOINT.match(path):
+    if AGENT_ENDPOINT.match(path):
         return _agent_endpoint_answer(problem)
-    encoded = msgspec.json.encode(
-        {
-            "type": "about:blank",
-            "title": TITLES.get(problem.status, "Error"),
-            "status": problem.status,
-            "detail": problem.detail,
-        }
-        | ({"errors": problem.errors} if problem.errors else {})
-    )
+    title = TITLES.get(problem.status, "Error")
+    told = ProblemAnswer("about:blank", title, problem.status, problem.detail, problem.errors)
+    encoded = msgspec.json.encode(told)
     return Response(encoded, problem.status, problem.headers, "application/problem+json")
 
 
 def _agent_endpoint_answer(problem: Problem) -> Response:
-    detail: object = problem.detail
+    detail: str | list[EndpointFieldError] = problem.detail
     if problem.errors:
         detail = [
-            {"loc": ["body", *error.field.split(".")], "msg": error.message, "type": "value_error"}
+            EndpointFieldError(["body", *error.field.split(".")], error.message, "value_error")
             for error in problem.errors
         ]
-    encoded = msgspec.json.encode({"detail": detail})
+    encoded = msgspec.json.encode(EndpointError(detail))
     return Response(encoded, problem.status, problem.headers, "application/json")
 
 

@@ -1,34 +1,51 @@
 """GET /health (the process lives) and /ready (it can serve), without a credential."""
 
 import asyncio
+from typing import Literal
 
+import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
 from adapters.db.connection import ping
 from adapters.errors import AdapterError
 from adapters.redis_client import away_as_error, command
-from api.answers import answer
+from api.answers import Done, answer
 from api.hub import Hub, hub_of
 
 CHECK_S = 2.0
+State = Literal["ok", "away"]
+
+
+class Dependencies(msgspec.Struct, frozen=True):
+    """What the hub needs, and whether it answers."""
+
+    database: State
+    redis: State
+
+
+class ReadyAnswer(msgspec.Struct, frozen=True):
+    """Whether the hub can serve, and what is missing."""
+
+    ready: bool
+    dependencies: Dependencies
 
 
 async def health(request: Request) -> Response:
     """200 as long as the process answers at all."""
-    return answer({"ok": True})
+    return answer(Done(ok=True))
 
 
 async def ready(request: Request) -> Response:
     """200 when every dependency answers, else 503 naming those that do not."""
     hub = hub_of(request)
     database, redis = await asyncio.gather(_check_database(hub), _check_redis(hub))
-    checks = {"database": database, "redis": redis}
-    is_ready = all(state == "ok" for state in checks.values())
-    return answer({"ready": is_ready, "dependencies": checks}, 200 if is_ready else 503)
+    is_ready = database == redis == "ok"
+    told = ReadyAnswer(is_ready, Dependencies(database, redis))
+    return answer(told, 200 if is_ready else 503)
 
 
-async def _check_database(hub: Hub) -> str:
+async def _check_database(hub: Hub) -> State:
     try:
         async with asyncio.timeout(CHECK_S):
             await ping(hub.database)
@@ -37,7 +54,7 @@ async def _check_database(hub: Hub) -> str:
     return "ok"
 
 
-async def _check_redis(hub: Hub) -> str:
+async def _check_redis(hub: Hub) -> State:
     try:
         async with asyncio.timeout(CHECK_S), away_as_error():
             await command(hub.state_redis, "PING")

@@ -5,12 +5,12 @@ its own port passes calls on and hands the answers back. Errors keep the field's
 """
 
 from functools import partial
-from typing import Annotated
+from typing import Annotated, Any
 
+import msgspec
 from msgspec import Meta
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 
 from adapters.db.agent_edits import find_agent
 from adapters.db.agents import Agent
@@ -32,8 +32,7 @@ from api.bodies import Body, Nothing, check_fields, read_body, read_json, read_q
 from api.errors import Problem, not_found
 from api.hub import Hub, hub_of
 from api.status import status_word
-
-ENDPOINT = "/internal/agents/{agent_id}/endpoint"
+from api.tick_lines import LogEntry
 
 
 class StopQuery(Body, frozen=True, kw_only=True):
@@ -48,6 +47,44 @@ class LogsQuery(Body, frozen=True, kw_only=True):
     limit: Annotated[int, Meta(ge=1, le=LOGS_MAX)] = 100
 
 
+class RunningAnswer(msgspec.Struct, frozen=True):
+    """The answer of GET /health."""
+
+    ok: bool
+    running: bool
+
+
+class StartedAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """The answer of POST /start."""
+
+    started: bool
+    symbol: str
+    live_mode: bool
+    tp_sl_mode: str
+    supervisor_interval_seconds: int | None = None
+
+
+class StoppedAnswer(msgspec.Struct, frozen=True):
+    """The answer of POST /stop; closed says that a position closes at the next price."""
+
+    stopped: bool
+    closed: bool
+
+
+class EndpointLogs(msgspec.Struct, frozen=True):
+    """The answer of GET /logs, newest last."""
+
+    logs: list[LogEntry]
+    running: bool
+
+
+class ConfiguredAnswer(msgspec.Struct, frozen=True):
+    """The answer of POST /config: the fields that were given."""
+
+    status: str
+    updated: dict[str, Any]
+
+
 async def _agent(request: Request) -> tuple[Hub, Agent]:
     check_internal_secret(request)
     hub = hub_of(request)
@@ -60,7 +97,7 @@ async def _agent(request: Request) -> tuple[Hub, Agent]:
 async def health(request: Request) -> Response:
     """GET health: {ok, running}."""
     hub, agent = await _agent(request)
-    return answer({"ok": True, "running": await _is_running(hub, agent)})
+    return answer(RunningAnswer(True, await _is_running(hub, agent)))
 
 
 async def start(request: Request) -> Response:
@@ -73,13 +110,12 @@ async def start(request: Request) -> Response:
         call = check_fields(given, Start)
         agent = await commands.edit_agent(hub, agent, partial(_configuration, hub, call), "running")
     return answer(
-        {
-            "started": True,
-            "symbol": agent.symbol,
-            "live_mode": agent.live_mode,
-            "tp_sl_mode": agent.risk_params.get("tp_sl_mode", "fixed"),
-            "supervisor_interval_seconds": None,
-        }
+        StartedAnswer(
+            started=True,
+            symbol=agent.symbol,
+            live_mode=agent.live_mode,
+            tp_sl_mode=agent.risk_params.get("tp_sl_mode", "fixed"),
+        )
     )
 
 
@@ -91,7 +127,7 @@ async def stop(request: Request) -> Response:
     row = await commands.read_row(hub, agent)
     await commands.stop_agent(hub, agent, query.closePosition)
     is_open = row is not None and bool(row["side"])
-    return answer({"stopped": True, "closed": is_open and query.closePosition})
+    return answer(StoppedAnswer(True, is_open and query.closePosition))
 
 
 async def status(request: Request) -> Response:
@@ -105,7 +141,7 @@ async def logs(request: Request) -> Response:
     hub, agent = await _agent(request)
     query = read_query(request, LogsQuery)
     entries = await log_entries(hub, agent, None, query.limit, None)
-    return answer({"logs": entries, "running": await _is_running(hub, agent)})
+    return answer(EndpointLogs(entries, await _is_running(hub, agent)))
 
 
 async def plan(request: Request) -> Response:
@@ -123,7 +159,11 @@ async def config(request: Request) -> Response:
         raise Problem(400, "Engine not running")
     if given != {}:
         await commands.edit_agent(hub, agent, partial(_configuration, hub, call), None)
-    return answer({"status": "ok", "updated": given})
+    return answer(ConfiguredAnswer("ok", _fields(given)))
+
+
+def _fields(given: object) -> dict[str, Any]:
+    return given if isinstance(given, dict) else {}
 
 
 def _configuration(hub: Hub, call: Start | Configure, agent: Agent) -> AgentConfiguration:
@@ -137,14 +177,3 @@ async def _is_running(hub: Hub, agent: Agent) -> bool:
     word, _ = status_word(agent, await commands.read_row(hub, agent))
     # An agent whose first slot has not come yet was started, and will run.
     return word == "running" or (word == "creating" and agent.wanted == "running")
-
-
-ROUTES = [
-    Route(f"{ENDPOINT}/health", health),
-    Route(f"{ENDPOINT}/start", start, methods=["POST"]),
-    Route(f"{ENDPOINT}/stop", stop, methods=["POST"]),
-    Route(f"{ENDPOINT}/status", status),
-    Route(f"{ENDPOINT}/logs", logs),
-    Route(f"{ENDPOINT}/plan", plan, methods=["POST"]),
-    Route(f"{ENDPOINT}/config", config, methods=["POST"]),
-]

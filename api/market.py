@@ -3,6 +3,7 @@
 import math
 from typing import Annotated
 
+import msgspec
 from msgspec import Meta
 from starlette.requests import Request
 from starlette.responses import Response
@@ -14,7 +15,7 @@ from api.auth import caller_of
 from api.bodies import Body, read_query
 from api.errors import FieldError, away, bad_input
 from api.hub import hub_of
-from api.times import iso_seconds
+from api.times import IsoTime, iso_seconds
 from engine.frames import PRICE_STALE_S
 
 
@@ -22,6 +23,23 @@ class ReadPrice(Body, frozen=True, kw_only=True):
     """The query of GET /api/market/price."""
 
     symbol: Annotated[str, Meta(min_length=1, max_length=SYMBOL_CHARACTERS_MAX)]
+
+
+class PriceAnswer(msgspec.Struct, frozen=True):
+    """The newest price of a symbol; conf is null where its source gives none."""
+
+    symbol: str
+    price: float
+    conf: float | None
+    publish_time: IsoTime
+    source: str
+    stale: bool
+
+
+class SymbolsAnswer(msgspec.Struct, frozen=True):
+    """The symbols that have prices."""
+
+    symbols: tuple[str, ...]
 
 
 async def get_price(request: Request) -> Response:
@@ -39,14 +57,14 @@ async def get_price(request: Request) -> Response:
         raise away(f"the price of {symbol}")
     published = float(frame.publish_time[place])
     return answer(
-        {
-            "symbol": symbol,
-            "price": float(frame.price[place]),
-            "conf": None,
-            "publish_time": iso_seconds(published),
-            "source": frame.source,
-            "stale": published < hub.clock.slot() - PRICE_STALE_S,
-        }
+        PriceAnswer(
+            symbol=symbol,
+            price=float(frame.price[place]),
+            conf=None,
+            publish_time=iso_seconds(published),
+            source=frame.source,
+            stale=bool(published < hub.clock.slot() - PRICE_STALE_S),
+        )
     )
 
 
@@ -54,4 +72,4 @@ async def list_symbols(request: Request) -> Response:
     """GET /api/market/symbols: {symbols}, those that agents may trade."""
     hub = hub_of(request)
     caller_of(request)
-    return answer({"symbols": hub.symbols})
+    return answer(SymbolsAnswer(hub.symbols))

@@ -76,7 +76,7 @@ def _position(
         return None
     notional = abs(report.position_size_usdt or 0.0)
     leverage = max(int(report.leverage or agent.risk_params["leverage"]), 1)
-    side = report.side.lower()
+    side: Literal["long", "short"] = "long" if report.side == "LONG" else "short"
     same = before is not None and (before.side, before.entry_price) == (side, report.entry_price)
     return Position(
         side=side,

@@ -14,7 +14,6 @@ import msgspec
 from msgspec import Meta
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 
 from adapters.db import reported
 from adapters.db.agent_edits import find_agent
@@ -26,7 +25,7 @@ from adapters.reported_statuses import keep_status, kept_s, read_statuses
 from adapters.user_messages import publish_messages, publish_status
 from api.agent_endpoint import without_nulls
 from api.agent_logs import Level
-from api.answers import answer
+from api.answers import Done, answer
 from api.auth import agent_id_of, check_internal_secret
 from api.bodies import Body, Check, check_fields, read_json
 from api.errors import FieldError, Problem, bad_input, not_found
@@ -81,6 +80,10 @@ def _readable_time(value: str | float) -> str | None:
     return None
 
 
+LINES = {"items": {"$ref": "#/components/schemas/ReportLine"}}
+"""Each entry is read by itself, so that every bad one is named."""
+
+
 class ReportTrade(Body, frozen=True, kw_only=True):
     """The body of POST /internal/trades."""
 
@@ -103,7 +106,7 @@ class ReportLogs(Body, frozen=True, kw_only=True):
     """The body of POST /internal/logs."""
 
     agent_id: UUID
-    entries: Annotated[list[Any], Meta(max_length=ENTRIES_MAX)]
+    entries: Annotated[list[Any], Meta(max_length=ENTRIES_MAX, extra_json_schema=LINES)]
 
 
 class ReportLine(Body, frozen=True, kw_only=True):
@@ -135,7 +138,7 @@ async def report_status(request: Request) -> Response:
         await keep_status(hub.state_redis, agent.id, encoded, kept_s(agent.interval_seconds))
         text = status_text(status, iso_seconds(now_s))
         await publish_status(hub.state_redis, agent.user_id, text)
-    return answer({"ok": True})
+    return answer(Done(ok=True))
 
 
 async def report_trade(request: Request) -> Response:
@@ -153,7 +156,7 @@ async def report_trade(request: Request) -> Response:
     except (NoSuchAgent, RunsInThePool, OtherPosition) as error:
         raise _refusal(error) from error
     await _publish(hub, messages)
-    return answer({"ok": True})
+    return answer(Done(ok=True))
 
 
 async def report_logs(request: Request) -> Response:
@@ -168,7 +171,7 @@ async def report_logs(request: Request) -> Response:
     except (NoSuchAgent, RunsInThePool) as error:
         raise _refusal(error) from error
     await _publish(hub, messages)
-    return answer({"ok": True})
+    return answer(Done(ok=True))
 
 
 async def _publish(hub: Hub, messages: Sequence[UserMessage]) -> None:
@@ -250,10 +253,3 @@ def _lines(entries: Sequence[object], now: datetime) -> list[LogLine]:
     if errors:
         raise bad_input(errors[:100])
     return lines
-
-
-ROUTES = [
-    Route("/internal/agents/{agent_id}/status", report_status, methods=["POST"]),
-    Route("/internal/trades", report_trade, methods=["POST"]),
-    Route("/internal/logs", report_logs, methods=["POST"]),
-]

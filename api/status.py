@@ -7,19 +7,22 @@ slot and the frame.
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 from uuid import UUID
 
 import msgspec
 import numpy as np
 
 from adapters.db.agents import Agent
-from api.times import iso_seconds
+from api.times import IsoTime, iso_seconds
 from engine.position import liquidation_price, margin_usd, notional_usd, unrealized
 from engine.rows import Action, Reason, RowFlag, RowStatus
 from engine.schedule import SkippedRange, counts
 
-STATUS_WORDS: Mapping[int, str] = {
+StatusWord = Literal["creating", "running", "stopped", "error"]
+Side = Literal["long", "short"]
+
+STATUS_WORDS: Mapping[int, StatusWord] = {
     RowStatus.RUNNING: "running",
     RowStatus.STOPPED: "stopped",
     RowStatus.ERROR: "error",
@@ -31,7 +34,7 @@ STATUS_DETAILS: Mapping[int, str] = {
     Reason.DRAWDOWN: "the drawdown reached max_drawdown_pct",
     Reason.PLAN_FAILED: "the strategy failed",
 }
-SIDE_WORDS: Mapping[int, str] = {1: "long", -1: "short"}
+SIDE_WORDS: Mapping[int, Side] = {1: "long", -1: "short"}
 
 
 class ShardHead(Protocol):
@@ -63,7 +66,7 @@ class Sight:
 class Position(msgspec.Struct, frozen=True):
     """An open position as callers see it."""
 
-    side: str
+    side: Side
     quantity: float
     entry_price: float
     notional_usd: float
@@ -72,7 +75,7 @@ class Position(msgspec.Struct, frozen=True):
     take_profit_price: float | None
     stop_loss_price: float | None
     liquidation_price: float | None
-    opened_at: str
+    opened_at: IsoTime
     unrealized_pnl_usd: float | None
 
 
@@ -80,10 +83,10 @@ class AgentStatus(msgspec.Struct, frozen=True):
     """The answer of GET /api/agents/{id}/status and the data of an agent_status message."""
 
     agent_id: UUID
-    status: str
+    status: StatusWord
     symbol: str
     price: float | None
-    price_time: str | None
+    price_time: IsoTime | None
     price_source: str
     stale: bool
     position: Position | None
@@ -96,8 +99,8 @@ class AgentStatus(msgspec.Struct, frozen=True):
     last_reason: str | None
     ticks: int
     missed_ticks: int
-    last_tick_at: str | None
-    next_tick_at: str | None
+    last_tick_at: IsoTime | None
+    next_tick_at: IsoTime | None
 
 
 def row_of(agent: Agent, row: np.void | None) -> np.void | None:
@@ -107,7 +110,7 @@ def row_of(agent: Agent, row: np.void | None) -> np.void | None:
     return None if row["status"] == RowStatus.FREE else row
 
 
-def status_word(agent: Agent, row: np.void | None) -> tuple[str, str | None]:
+def status_word(agent: Agent, row: np.void | None) -> tuple[StatusWord, str | None]:
     """(status, status_detail): `creating` until the row has met what was asked for.
 
     A stop that was acknowledged is said at once: no later slot enters anything. An edit that is

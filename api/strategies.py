@@ -1,5 +1,8 @@
 """GET /api/strategies: the catalogue, as the strategies declare it."""
 
+from typing import Literal
+
+import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -8,7 +11,30 @@ from api.auth import caller_of
 from strategies import catalog
 
 
+class ParamAnswer(msgspec.Struct, frozen=True):
+    """One parameter of a strategy; values lie on the grid that min and step span."""
+
+    name: str
+    type: Literal["int", "float"]
+    default: int | float
+    min: int | float
+    max: int | float
+    step: int | float
+    description: str
+
+
+class StrategyAnswer(msgspec.Struct, frozen=True):
+    """One strategy of the catalogue; warm_up_bars is with its defaults."""
+
+    name: str
+    family: str
+    description: str
+    warm_up_bars: int
+    needs_volume: bool
+    params: list[ParamAnswer]
+
+
 async def list_strategies(request: Request) -> Response:
     """Every strategy that an agent may be created with."""
     caller_of(request)
-    return answer(catalog.describe())
+    return answer(msgspec.convert(catalog.describe(), list[StrategyAnswer]))

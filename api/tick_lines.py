@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import msgspec
 
 from api.status import Sight
-from api.times import iso_seconds
+from api.times import IsoTime, iso_seconds
 from engine.position import unrealized
 from engine.schedule import SkippedRange
 
@@ -21,7 +21,7 @@ TICK_LINES_SLOTS = 300
 class LogEntry(msgspec.Struct, frozen=True):
     """One line of an agent's log as callers see it."""
 
-    ts: str
+    ts: IsoTime
     level: str
     message: str
 

@@ -1,8 +1,13 @@
 """Times as the hub writes them: UTC, ISO 8601 with milliseconds and Z."""
 
 from datetime import UTC, datetime
+from typing import Annotated
+
+from msgspec import Meta
 
 from adapters.db.records import iso
+
+IsoTime = Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
 
 
 def iso_seconds(seconds: float) -> str:

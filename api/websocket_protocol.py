@@ -7,11 +7,13 @@ here and never dropped. An agent's status is worth nothing once there is a newer
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 from uuid import UUID
 
 import msgspec
+from msgspec import Meta
 
+from api.bodies import Body
 from api.status import AgentStatus
 from api.tick_lines import LogEntry
 
@@ -197,6 +199,14 @@ class Outbox:
         if self._statuses:
             return self._statuses.pop(next(iter(self._statuses)))
         return None
+
+
+class Follow(Body, frozen=True, kw_only=True):
+    """The query of GET /ws: ids of agents with commas between them, and the last seq seen."""
+
+    token: str
+    agents: str | None = None
+    since: Annotated[int, Meta(ge=0)] | None = None
 
 
 @dataclass(frozen=True, slots=True)

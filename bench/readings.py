@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adapters import redis_keys as keys
-from adapters.queue import TICK_PARTITIONS
 from adapters.redis_client import command
+from adapters.redis_keys import TICK_PARTITIONS
 from adapters.shard_store import Head, decode_head
 from bench import machine
 from bench.stack import BenchError, Stack

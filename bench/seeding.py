@@ -15,9 +15,9 @@ from adapters.db import agents_bulk, plans, users
 from adapters.db.agents import NewAgent
 from adapters.plan_directory import publish_plans
 from adapters.price_simulated import SYMBOLS
-from adapters.queue import TICK_PARTITIONS
 from adapters.recovery import recover_shard
 from adapters.redis_client import command
+from adapters.redis_keys import TICK_PARTITIONS
 from bench.stack import BenchError, Stack
 from strategies import catalog
 

@@ -29,7 +29,10 @@ def check_price_source(source: str) -> None:
     if not source.startswith("replay:"):
         return
     for part in source.removeprefix("replay:").split(","):
-        path = Path(re.sub(r"@[\d.]+x?$", "", part))
+        speed = re.search(r"@(\d+\.?\d*)$", part)
+        if speed and not float(speed[1]) > 0:
+            raise CommandError(f"ARTIC_PRICE_SOURCE: the speed must be above 0, not {speed[1]}")
+        path = Path(re.sub(r"@[\d.]+$", "", part))
         if not path.is_file():
             raise CommandError(f"ARTIC_PRICE_SOURCE: there is no file {path}")
 

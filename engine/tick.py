@@ -34,6 +34,7 @@ class SlotInputs:
     commands: Sequence[Command] = ()  # that apply before this slot, in inbox order
     skipped: Sequence[SkippedRange] = ()  # of the head, up to slot - 1
     folded_slot: int = -1  # of the head
+    entries: bool = True  # False: nothing is opened, everything else goes on
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +96,7 @@ def _tick(draft: Draft, inputs: SlotInputs) -> None:
     if inputs.failed:
         due = _fail_plans(draft, due, inputs.failed)
     due[closed] = False
-    _run_signals(draft, due, quotes)
+    _run_signals(draft, due, quotes, inputs.entries)
     draft.sort_events(first)
 
 
@@ -152,7 +153,7 @@ def _fail_plans(draft: Draft, due: Mask, failed: Mapping[int, str]) -> Mask:
     return due & ~broken
 
 
-def _run_signals(draft: Draft, due: Mask, quotes: _Quotes) -> None:
+def _run_signals(draft: Draft, due: Mask, quotes: _Quotes, entries: bool) -> None:
     """A flat row opens in the direction of a strong signal, an open one closes on one against."""
     strong = np.abs(quotes.signal) >= draft.rows["threshold"].copy()
     index = np.flatnonzero(strong & due & quotes.usable)
@@ -166,7 +167,8 @@ def _run_signals(draft: Draft, due: Mask, quotes: _Quotes) -> None:
     flat = side == 0
     reason = np.full(int(against.sum()), Reason.SIGNAL, np.uint8)
     close_positions(draft, index[against], price[against], reason, signal[against])
-    open_positions(draft, index[flat], price[flat], signal[flat])
+    if entries:
+        open_positions(draft, index[flat], price[flat], signal[flat])
 
 
 def _outcome(draft: Draft) -> Outcome:

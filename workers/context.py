@@ -4,6 +4,7 @@ Built once when the process starts and handed to every job; nothing here is modu
 """
 
 import asyncio
+import logging
 from collections import OrderedDict
 from dataclasses import dataclass, field
 
@@ -18,7 +19,10 @@ from adapters.settings import Settings
 from adapters.shard_store import ShardState, ShardStore
 from engine.rows import Mask, Rows
 from workers.plan_book import PlanBook
+from workers.settings import ENTRIES_STOP_AT_EVENTS
 from workers.stats import WorkerStats
+
+logger = logging.getLogger(__name__)
 
 KNOWN_SHARDS_MAX = 1_024
 """Tables a worker keeps in memory between ticks (about 0.7 MB each when full)."""
@@ -71,6 +75,7 @@ class PoolContext:
     known: KnownShards = field(default_factory=KnownShards)
     events_waiting: dict[int, int] = field(default_factory=dict)
     """Events of each shard that the ledger has not stored, as the sentinel last saw it."""
+    _entries_closed: set[int] = field(default_factory=set)
     _locks: dict[int, asyncio.Lock] = field(default_factory=dict)
     _plan_sets: dict[int, tuple[Rows, Mask, frozenset[int]]] = field(default_factory=dict)
 
@@ -86,6 +91,18 @@ class PoolContext:
         plans = frozenset(np.unique(rows["plan_id"][active]).tolist())
         self._plan_sets[shard] = (rows, active, plans)
         return plans
+
+    def entries_open(self, shard: int) -> bool:
+        """Whether positions may be opened: not while too many events wait for the ledger."""
+        closed = self.events_waiting.get(shard, 0) >= ENTRIES_STOP_AT_EVENTS
+        if closed != (shard in self._entries_closed):
+            if closed:
+                self._entries_closed.add(shard)
+                logger.warning("shard %d opens nothing: its events wait for PostgreSQL", shard)
+            else:
+                self._entries_closed.discard(shard)
+                logger.warning("shard %d opens positions again", shard)
+        return not closed
 
     def see_run(self, run_id: str) -> None:
         """Drops every memory of another run of Redis: it may have lost what we have seen there."""

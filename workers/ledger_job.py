@@ -52,7 +52,10 @@ async def _store(pool: PoolContext, dirty: list[int]) -> list[int]:
         if cursor.frozen is not None:
             continue
         stream = await pool.shards.read_events(shard, cursor.version, EVENTS_A_SHARD)
-        if stream.run_id and stream.entries:
+        if stream.run_id and not stream.entries:
+            # Stored by a run that died before it could trim.
+            await pool.shards.trim_events(shard, cursor.version)
+        elif stream.run_id:
             batches.append(ShardEvents(shard, stream.run_id, cursor.version, stream.entries))
             if len(stream.entries) >= EVENTS_A_SHARD // 2:
                 again.append(shard)

@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adapters import redis_keys as keys
-from adapters.market_store import MarketStore
+from adapters.market_bars import WindowName
+from adapters.market_store import MarketStore, Window, WindowGone
 from adapters.redis_client import Redis, command
 from engine.frames import PRICE_STALE_S, Frame
 from strategies import catalog
@@ -153,9 +154,25 @@ class PlanBook:
         known = [self._plans[plan_id] for plan_id in plan_ids if plan_id in self._plans]
         names = {(plan.symbol, plan.timeframe) for plan in known}
         unread = [n for n in names if n not in table.candles and n[0] in table.frame.symbols]
-        for name, window in (await self._market.windows(unread, table.frame)).items():
+        try:
+            windows = await self._market.windows(unread, table.frame)
+        except WindowGone:
+            windows = await self._windows_left(unread, table.frame)
+        for name, window in windows.items():
             table.candles[name] = Candles(*window.candles)
         return np.array([self._evaluate(table, plan_id) for plan_id in plan_ids])
+
+    async def _windows_left(
+        self, names: list[WindowName], frame: Frame
+    ) -> dict[WindowName, Window]:
+        """Those that are still kept, one by one: a late slot does without the others' signals."""
+        left: dict[WindowName, Window] = {}
+        for name in names:
+            try:
+                left[name] = await self._market.window(*name, frame)
+            except WindowGone as error:
+                logger.warning("no signals of %s %s in slot %d: %s", *name, frame.slot, error)
+        return left
 
     def _evaluate(self, table: SlotTable, plan_id: int) -> float:
         plan = self._plans.get(plan_id)
@@ -164,7 +181,7 @@ class PlanBook:
             return math.nan
         candles = table.candles.get((plan.symbol, plan.timeframe))
         if candles is None:
-            return 0.0  # the source has lost the symbol: no price either, and that is said
+            return 0.0  # no candles, no opinion; exits go on
         try:
             return catalog.evaluate(plan.strategy, candles, plan.params).value
         except Exception as error:

@@ -18,9 +18,10 @@ from adapters.db import shards as shard_records
 from adapters.db.errors import DatabaseAway
 from adapters.errors import AdapterError
 from adapters.lease import LeaseKeeper, LeaseTable
-from adapters.queue import TICK_PARTITIONS, partition_of
+from adapters.queue import partition_of
 from adapters.recovery import recover_shard
 from adapters.redis_client import AWAY, command
+from adapters.redis_keys import TICK_PARTITIONS
 from workers.context import PoolContext
 from workers.partitions import wishes
 from workers.settings import LEASE_MS, SENTINEL_PERIOD_S

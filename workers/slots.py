@@ -14,18 +14,18 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from adapters.market_store import WindowGone
 from adapters.shard_store import Commit, InboxEntry, ShardState
-from engine.commands import Command, decode_command
+from engine.commands import Command, decode_command, encode_command
 from engine.errors import CommandError
 from engine.events import encode_event
 from engine.frames import Frame
+from engine.isolation import advance_isolated
 from engine.rows import ROWS_PER_SHARD, Rows, empty_rows
 from engine.schedule import SkippedRange, due_mask, fold_skipped, next_due
 from engine.tick import Outcome, SlotInputs, advance, apply_inbox
 from workers.context import PoolContext
 from workers.plan_book import SlotTable
-from workers.settings import CATCH_UP_CHUNK_S, CATCH_UP_S, ENTRIES_STOP_AT_EVENTS
+from workers.settings import CATCH_UP_CHUNK_S, CATCH_UP_S
 
 logger = logging.getLogger(__name__)
 
@@ -184,38 +184,41 @@ async def _run_slot(
 ) -> None:
     """One slot: gather its commands, prices and signals, advance, add up.
 
-    A slot without a frame, or whose candles are gone, is missed for ever: only its commands apply.
+    A slot without a frame is missed for ever: only its commands apply.
     """
     slot = run.slot
     commands = run.due_commands()
     due = due_mask(run.rows, slot)
     plan_ids = set(pool.plans_in(shard, run.rows, due))
     plan_ids.update(command.plan_id for command in commands)
-    try:
-        table = None if frame is None else await pool.plans.table(frame, plan_ids, late)
-    except WindowGone as error:
-        logger.warning("shard %d misses slot %d: %s", shard, slot, error)
-        table = None
-    if table is None:
+    if frame is None:
         run.skip(slot, slot, paused=False)
         run.take(apply_inbox(run.rows, slot, commands, run.skipped, run.folded_slot))
         return
-    opens = pool.events_waiting.get(shard, 0) < ENTRIES_STOP_AT_EVENTS
-    run.take(advance(run.rows, _inputs(run, table, commands, opens)))
+    table = await pool.plans.table(frame, plan_ids, late)
+    inputs = _inputs(run, table, commands, entries=pool.entries_open(shard))
+    try:
+        run.take(advance(run.rows, inputs))
+    except Exception:
+        logger.exception("shard %d, slot %d: the engine raised; running the others", shard, slot)
+        isolated = advance_isolated(run.rows, inputs)
+        for command, reason in isolated.refused:
+            await pool.shards.bury(shard, encode_command(command), reason)
+        run.take(isolated.outcome)
     run.ticks += int(np.count_nonzero(due_mask(run.rows, slot) if commands else due))
 
 
-def _inputs(run: SlotRun, table: SlotTable, commands: list[Command], opens: bool) -> SlotInputs:
-    signal = table.signal if opens else np.full_like(table.signal, np.nan)
+def _inputs(run: SlotRun, table: SlotTable, commands: list[Command], entries: bool) -> SlotInputs:
     return SlotInputs(
         slot=table.frame.slot,
         price=table.price,
         fresh=table.fresh,
-        signal=signal,
+        signal=table.signal,
         failed=table.failed,
         commands=commands,
         skipped=run.skipped,
         folded_slot=run.folded_slot,
+        entries=entries,
     )
 
 

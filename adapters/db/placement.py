@@ -9,10 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from adapters.redis_keys import TICK_PARTITIONS
 from engine.rows import ROWS_PER_SHARD
 
-TICK_PARTITIONS: Final = 8
-"""Shards that are wanted before any may grow large: one for each queue of ticks."""
 AGENTS_PER_EARLY_SHARD: Final = 64
 """Agents for each of the first TICK_PARTITIONS shards before the next one is opened."""
 OVERWEIGHT: Final = 1.25

@@ -64,8 +64,13 @@ async def progress(database: Database, shard: int) -> ShardProgress | None:
     return None if found is None else ShardProgress(**dict(found))
 
 
-async def set_run_id(database: Database, shard: int, run_id: str) -> ShardProgress:
+async def set_run_id(
+    database: Database, shard: int, run_id: str, *, emptied: bool = False
+) -> ShardProgress:
     """Names the run of Redis from which the shard may be stored from now on.
+
+    emptied: nothing of the shard is left in Redis. The cursor moves one version up then, since
+    the run may be the same (FLUSHALL) and a ledger that read before must be refused all the same.
 
     Waits for a ledger that is storing the shard; one that comes later with events of another
     run is refused. What this returns is therefore final for the former run.
@@ -75,10 +80,11 @@ async def set_run_id(database: Database, shard: int, run_id: str) -> ShardProgre
     """
     async with connection(database) as con:
         found = await con.fetchrow(
-            "UPDATE shards SET run_id = $2 WHERE id = $1"
+            "UPDATE shards SET run_id = $2, version = version + $3::int WHERE id = $1"
             " RETURNING id AS shard, symbol, version, slot, run_id, frozen",
             shard,
             run_id,
+            int(emptied),
         )
     if found is None:
         raise NoSuchShard(f"there is no shard {shard}")

@@ -54,7 +54,8 @@ def test_a_new_shard_begins_now() -> None:
 
 def test_an_empty_redis_goes_on_from_the_record() -> None:
     state = recovered(None, progress(version=41, slot=NOW - 300), [on_record(3, 12, row=2)])
-    assert (state.head.version, state.head.slot) == (42, NOW - 300)
+    assert (state.head.version, state.head.slot) == (42, NOW - 1)
+    assert state.head.skipped == (SkippedRange(NOW - 299, NOW - 1, False),)
     assert state.rows["seq"].tolist() == [0, 0, 12]
     assert state.head.run_id == "new"
 

@@ -1,6 +1,7 @@
 """Agents outside of the pool: what they report ends where the pool's own events end."""
 
 import asyncio
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -8,6 +9,7 @@ import httpx
 import pytest
 
 from adapters.db import history
+from adapters.db.reported import prune_events
 from adapters.reported_statuses import kept_s
 from adapters.settings import Settings
 from api.hub import Hub
@@ -109,6 +111,9 @@ async def test_an_event_counts_once(alice: Account, hub: Hub, outside: Outside) 
     newest, first = await trades(alice, outside)
     assert (newest["closed_at"], first["exit_price"]) == (None, 110.0)
     assert len(await messages(alice, hub)) == 3
+    now = datetime.fromtimestamp(hub.clock.now(), UTC)
+    assert await prune_events(hub.database, now - timedelta(hours=1)) == 0
+    assert await prune_events(hub.database, now + timedelta(hours=1)) == 3
 
 
 async def test_reports_at_the_same_time(alice: Account, hub: Hub, outside: Outside) -> None:
@@ -288,7 +293,9 @@ async def test_everything_is_streamed(settings: Settings) -> None:
 
             async def told() -> bool:
                 await outside.status(running=True, last_price=7)
-                return waiting.done()
+                # and the hub knows from which number on it has to pass things on
+                begun = [topic.order.last for topic in other.hub.live.topics.values()]
+                return waiting.done() and begun == [0]
 
             await wait_for(told, seconds=10)
             seen = waiting.result()

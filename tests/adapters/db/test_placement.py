@@ -8,11 +8,11 @@ from hypothesis import strategies as st
 from adapters.db.placement import (
     AGENTS_PER_EARLY_SHARD,
     OVERWEIGHT,
-    TICK_PARTITIONS,
     ShardFill,
     choose_shard,
     shards_wanted,
 )
+from adapters.redis_keys import TICK_PARTITIONS
 from engine.rows import ROWS_PER_SHARD
 
 

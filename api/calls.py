@@ -1,0 +1,205 @@
+"""Every call of the hub, in one table: the routes and the documentation are made of it."""
+
+from typing import Any
+
+from api import (
+    accounts,
+    agent_changes,
+    agent_logs,
+    agents,
+    docs,
+    health,
+    market,
+    metrics,
+    strategies,
+    websocket,
+)
+from api import call_examples as ex
+from api.agent_bodies import CreateAgent
+from api.answers import Done
+from api.bodies import Nothing
+from api.call import Answer, Call, Takes
+from api.internal_calls import INTERNAL_CALLS
+from api.status import AgentStatus
+from api.websocket_protocol import Follow
+from engine.metrics import Metrics
+
+AGENT = "/api/agents/{agent_id}"
+NOTHING = Takes((Nothing,), {"empty": {}}, may_be_empty=True)
+AN_AGENT = Answer("The agent", agents.AgentAnswer, ex.AGENT)
+
+ACCOUNT_CALLS = [
+    Call(
+        method="POST", path="/auth/register", handler=accounts.register, guard="nobody",
+        group="accounts", says="Open an account",
+        takes=Takes((accounts.Register,), {"account": ex.LOGIN}),
+        answers={201: Answer("The account's first tokens", accounts.TokensAnswer, ex.TOKENS)},
+        refusals=(401, 409, 429, 503),
+    ),
+    Call(
+        method="POST", path="/auth/login", handler=accounts.log_in, guard="nobody",
+        group="accounts", says="Log in",
+        takes=Takes((accounts.LogIn,), {"account": ex.LOGIN}),
+        answers={200: Answer("Tokens", accounts.TokensAnswer, ex.TOKENS)},
+        refusals=(401, 429, 503),
+    ),
+    Call(
+        method="POST", path="/auth/refresh", handler=accounts.refresh, guard="nobody",
+        group="accounts", says="Get a new pair of tokens",
+        takes=Takes((accounts.RefreshBody,), {"token": ex.REFRESH}),
+        answers={200: Answer("Tokens", accounts.TokensAnswer, ex.TOKENS)},
+        refusals=(401, 503),
+    ),
+    Call(
+        method="POST", path="/auth/logout", handler=accounts.log_out, guard="nobody",
+        group="accounts", says="End a login everywhere",
+        takes=Takes((accounts.RefreshBody,), {"token": ex.REFRESH}),
+        answers={204: Answer("The login has ended")},
+        refusals=(503,),
+    ),
+    Call(
+        method="GET", path="/api/me", handler=accounts.me, group="accounts", says="Who am I",
+        answers={200: Answer("The account", accounts.MeAnswer, ex.ME)},
+    ),
+    Call(
+        method="POST", path="/api/keys", handler=accounts.make_api_key, group="accounts",
+        says="Get an API key", takes=NOTHING,
+        answers={200: Answer("The key, shown this once", accounts.KeyAnswer, ex.API_KEY)},
+    ),
+]  # fmt: skip
+
+AGENT_CALLS = [
+    Call(
+        method="GET", path="/api/agents", handler=agents.list_agents, group="agents",
+        says="List agents", query=agents.ListAgents, query_example={"limit": "10"},
+        answers={
+            200: Answer(
+                "The caller's agents", list[agents.AgentAnswer], [ex.AGENT],
+                {"Link": 'the next page, `<...>; rel="next"`, where there is one'},
+            )
+        },
+    ),
+    Call(
+        method="POST", path="/api/agents", handler=agents.create_agent, group="agents",
+        says="Create an agent", takes=Takes((CreateAgent,), ex.CREATE),
+        request_headers={
+            agents.IDEMPOTENCY_HEADER: "repeats of a request with the same value are one request"
+        },
+        answers={
+            201: Answer(
+                "The new agent", agents.AgentAnswer,
+                ex.AGENT | {"status": "creating", "status_detail": "waiting for its first slot"},
+                {"Location": "the agent's path"},
+            )
+        },
+        refusals=(409,),
+    ),
+    Call(
+        method="POST", path="/api/agents/kill-all", handler=agent_changes.kill_all,
+        group="agents", says="Stop every agent",
+        takes=Takes((agent_changes.KillAll,), {"sure": {"confirm": "KILL_ALL"}}),
+        answers={200: Answer("How many were told", agent_changes.KilledAnswer, {"stopped": 3})},
+    ),
+    Call(
+        method="GET", path=AGENT, handler=agents.get_agent, group="agents",
+        says="Get an agent", answers={200: AN_AGENT},
+    ),
+    Call(
+        method="PATCH", path=AGENT, handler=agent_changes.edit_agent, group="agents",
+        says="Change an agent while it runs",
+        takes=Takes(
+            (CreateAgent,), ex.EDIT, merge_patch=True, not_in_patch=("auto_start",)
+        ),
+        answers={200: AN_AGENT}, refusals=(409,),
+    ),
+    Call(
+        method="DELETE", path=AGENT, handler=agents.delete_agent, group="agents",
+        says="Delete an agent", answers={204: Answer("Its trades stay in the record")},
+    ),
+    Call(
+        method="POST", path=f"{AGENT}/start", handler=agents.start_agent, group="agents",
+        says="Start an agent", takes=NOTHING, answers={200: AN_AGENT},
+    ),
+    Call(
+        method="POST", path=f"{AGENT}/stop", handler=agents.stop_agent, group="agents",
+        says="Stop an agent",
+        takes=Takes(
+            (agents.StopAgent,), {"keep": {"close_position": False}}, may_be_empty=True
+        ),
+        answers={200: AN_AGENT},
+    ),
+    Call(
+        method="GET", path=f"{AGENT}/status", handler=agents.get_status, group="agents",
+        says="What an agent does right now",
+        answers={200: Answer("The status", AgentStatus, ex.STATUS)},
+    ),
+    Call(
+        method="GET", path=f"{AGENT}/logs", handler=agent_logs.get_logs, group="agents",
+        says="An agent's log", query=agent_logs.ReadLogs, query_example={"level": "start"},
+        answers={200: Answer("Entries", agent_logs.LogsAnswer, {"entries": [ex.ENTRY]})},
+    ),
+    Call(
+        method="GET", path=f"{AGENT}/trades", handler=agent_logs.get_trades, group="agents",
+        says="An agent's trades", query=agent_logs.ReadTrades, query_example={"limit": "10"},
+        answers={
+            200: Answer("Trades", agent_logs.TradesAnswer, {"trades": [ex.TRADE], "next": None})
+        },
+    ),
+    Call(
+        method="GET", path=f"{AGENT}/metrics", handler=metrics.get_metrics, group="agents",
+        says="An agent's trades as numbers",
+        answers={200: Answer("The numbers", Metrics, ex.METRICS)},
+    ),
+]  # fmt: skip
+
+OTHER_CALLS = [
+    Call(
+        method="GET", path="/api/strategies", handler=strategies.list_strategies,
+        group="strategies", says="List strategies",
+        answers={
+            200: Answer("The catalogue", list[strategies.StrategyAnswer], ex.STRATEGIES)
+        },
+    ),
+    Call(
+        method="GET", path="/api/market/price", handler=market.get_price, group="market",
+        says="The newest price", query=market.ReadPrice, query_example={"symbol": "BTC"},
+        answers={200: Answer("The price", market.PriceAnswer, ex.PRICE)},
+    ),
+    Call(
+        method="GET", path="/api/market/symbols", handler=market.list_symbols, group="market",
+        says="Symbols that agents may trade",
+        answers={
+            200: Answer("The symbols", market.SymbolsAnswer, {"symbols": ["BTC/USDT"]})
+        },
+    ),
+    Call(
+        method="GET", path="/ws", handler=websocket.stream, guard="nobody", group="stream",
+        says="Follow agents over a WebSocket", query=Follow,
+        answers={101: Answer("Messages `{type, agent_id, seq, ts, data}` follow")},
+        refusals=(404,),
+    ),
+    Call(
+        method="GET", path="/health", handler=health.health, guard="nobody", group="hub",
+        says="Whether the hub lives", answers={200: Answer("It does", Done, {"ok": True})},
+    ),
+    Call(
+        method="GET", path="/ready", handler=health.ready, guard="nobody", group="hub",
+        says="Whether the hub can serve",
+        answers={
+            200: Answer("It can", health.ReadyAnswer, ex.READY),
+            503: Answer("Something is away", health.ReadyAnswer, ex.NOT_READY),
+        },
+    ),
+    Call(
+        method="GET", path="/openapi.json", handler=docs.get_document, guard="nobody",
+        group="hub", says="This description",
+        answers={200: Answer("OpenAPI 3.1", dict[str, Any])},
+    ),
+    Call(
+        method="GET", path="/docs", handler=docs.get_page, guard="nobody", group="hub",
+        says="This description, to be read",
+        answers={200: Answer("A page", str, media_type="text/html")},
+    ),
+]  # fmt: skip
+
+CALLS = [*ACCOUNT_CALLS, *AGENT_CALLS, *OTHER_CALLS, *INTERNAL_CALLS]

@@ -1,0 +1,79 @@
+"""The calls of the internal network, as api/calls.py has those of clients."""
+
+from api import call_examples as ex
+from api import internal, reports
+from api.agent_endpoint import Configure, EndpointStatus, Start
+from api.answers import Done
+from api.bodies import Nothing
+from api.call import Answer, Call, Takes
+from api.reported_status import ReportStatus
+
+ENDPOINT = "/internal/agents/{agent_id}/endpoint"
+DONE = Answer("It is kept", Done, {"ok": True})
+ENDPOINT_LOGS = {"logs": [ex.ENTRY], "running": True}
+CONFIG = {"poll_seconds": 5, "sl_pct": 0.01}
+CONFIGURED = {"status": "ok", "updated": CONFIG}
+
+INTERNAL_CALLS = [
+    Call(
+        method="GET", path=f"{ENDPOINT}/health", handler=internal.health, guard="internal",
+        group="agent endpoint", says="Whether the agent runs",
+        answers={200: Answer("It is known", internal.RunningAnswer, {"ok": True, "running": True})},
+    ),
+    Call(
+        method="POST", path=f"{ENDPOINT}/start", handler=internal.start, guard="internal",
+        group="agent endpoint", says="Start the agent",
+        takes=Takes((Start, Nothing), ex.START, may_be_empty=True, nulls_left_out=True),
+        answers={200: Answer("It starts", internal.StartedAnswer, ex.STARTED)},
+        refusals=(409,),
+    ),
+    Call(
+        method="POST", path=f"{ENDPOINT}/stop", handler=internal.stop, guard="internal",
+        group="agent endpoint", says="Stop the agent", query=internal.StopQuery,
+        query_example={"closePosition": "false"},
+        takes=Takes((Nothing,), {"empty": {}}, may_be_empty=True),
+        answers={
+            200: Answer("It stops", internal.StoppedAnswer, {"stopped": True, "closed": False})
+        },
+    ),
+    Call(
+        method="GET", path=f"{ENDPOINT}/status", handler=internal.status, guard="internal",
+        group="agent endpoint", says="The agent's status",
+        answers={200: Answer("The status", EndpointStatus, ex.ENDPOINT_STATUS)},
+    ),
+    Call(
+        method="GET", path=f"{ENDPOINT}/logs", handler=internal.logs, guard="internal",
+        group="agent endpoint", says="The agent's log", query=internal.LogsQuery,
+        query_example={"limit": "10"},
+        answers={200: Answer("Entries", internal.EndpointLogs, ENDPOINT_LOGS)},
+    ),
+    Call(
+        method="POST", path=f"{ENDPOINT}/plan", handler=internal.plan, guard="internal",
+        group="agent endpoint", says="Plan once; not available yet",
+    ),
+    Call(
+        method="POST", path=f"{ENDPOINT}/config", handler=internal.config, guard="internal",
+        group="agent endpoint", says="Change the agent while it runs",
+        takes=Takes((Configure,), {"slower": CONFIG}, nulls_left_out=True),
+        answers={200: Answer("It is changed", internal.ConfiguredAnswer, CONFIGURED)},
+        refusals=(409,),
+    ),
+    Call(
+        method="POST", path="/internal/agents/{agent_id}/status", handler=reports.report_status,
+        guard="internal", group="reports", says="Report the status of an agent elsewhere",
+        takes=Takes((ReportStatus,), {"flat": ex.REPORT}, nulls_left_out=True),
+        answers={200: DONE}, refusals=(409,),
+    ),
+    Call(
+        method="POST", path="/internal/trades", handler=reports.report_trade,
+        guard="internal", group="reports", says="Report an opening or a close",
+        takes=Takes((reports.ReportTrade,), {"opened": ex.OPENED}, nulls_left_out=True),
+        answers={200: DONE}, refusals=(404, 409),
+    ),
+    Call(
+        method="POST", path="/internal/logs", handler=reports.report_logs,
+        guard="internal", group="reports", says="Report log lines",
+        takes=Takes((reports.ReportLogs,), {"one": ex.LINES}, nulls_left_out=True),
+        answers={200: DONE}, refusals=(404, 409),
+    ),
+]  # fmt: skip
