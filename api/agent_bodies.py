@@ -47,8 +47,8 @@ def _bps(value: float) -> str | None:
     return at_most_decimals(value, BPS_DECIMALS)
 
 
-def _usd(value: float | None) -> str | None:
-    return None if value is None else at_most_decimals(value, USD_DECIMALS)
+def _usd(value: float) -> str | None:
+    return at_most_decimals(value, USD_DECIMALS)
 
 
 def _fixed_only(value: str) -> str | None:

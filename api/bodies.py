@@ -31,7 +31,8 @@ class Body(msgspec.Struct, frozen=True, kw_only=True):
     """A body whose fields are checked one by one.
 
     `not_built` names the fields of the contract that are refused until they are served;
-    `checks` maps a field to a function that says what is wrong with its converted value.
+    `checks` maps a field to a function that says what is wrong with its converted value; null
+    is nothing to check.
     """
 
     not_built: ClassVar[frozenset[str]] = frozenset()
@@ -142,7 +143,7 @@ def _walk(
             continue
         result, problem = _convert(given, field.type, strict=strict)
         check = body.checks.get(name)
-        if problem is None and check is not None:
+        if problem is None and check is not None and result is not None:
             problem = check(result)
         if problem is None:
             converted[field.name] = result

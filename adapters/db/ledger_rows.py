@@ -87,6 +87,7 @@ class Holder:
     user_id: UUID
     symbol: str
     strategy_name: str
+    plan_id: int
     mode: str
     applied_epoch: int
     status: str
@@ -228,6 +229,8 @@ def _trade(
         close_reason, closed_at = _word(event.reason), moment(event.slot)
     check_exact(event.quantity, entry_price, fees, exit_price or 0.0, pnl_usd or 0.0)
     symbol, strategy = plans.get(fact.plan_id, (holder.symbol, holder.strategy_name))
+    if fact.plan_id == holder.plan_id:
+        strategy = holder.strategy_name  # the owner's word for it: a strategy may have two names
     return Trade(
         trade_id,
         holder.agent_id,

@@ -84,7 +84,7 @@ WHERE agents.id = new.id
 """
 _HOLDERS = """
 SELECT place.shard, place.row, holder.agent_id, holder.seq, holder.version, agents.user_id,
-    agents.symbol, agents.strategy_name,
+    agents.symbol, agents.strategy_name, agents.plan_id,
     CASE WHEN agents.live_mode THEN 'live' ELSE 'paper' END AS mode,
     agents.applied_epoch, agents.status, agents.status_detail
 FROM unnest($1::int[], $2::int[]) AS place(shard, row)

@@ -17,6 +17,7 @@ from api.calls import CALLS
 from api.errors import TITLES
 from api.hub import Hub
 from tests.api.conftest import Account
+from tests.conftest import wait_for
 
 REFRESH = "/auth/refresh"
 
@@ -95,7 +96,7 @@ async def test_every_example_of_a_request_is_served(
     secret = {"X-Internal-Secret": hub.settings.internal_secret}
     agent_id = (await alice.http.post("/api/agents", json=CREATE)).json()["id"]
     assert (await alice.http.post(f"/api/agents/{agent_id}/stop")).status_code == 200
-    await hub.sights.newest_frame()
+    await wait_for(lambda: hub.sights.frame(hub.clock.slot()), what="a slot with prices")
     for call in _in_a_good_order():
         client = alice.http if call.guard == "account" else http
         examples = [None] if call.takes is None else list(call.takes.examples.values())
