@@ -190,18 +190,25 @@ def patched(body: Mapping[str, object], patch: object) -> object:
     before = dict(body)
     if patch.get("strategy_name", before["strategy_name"]) != before["strategy_name"]:
         before["strategy_params"] = {}
-    return _merged(before, patch)
+    return _merged(before, patch, CreateAgent)
 
 
-def _merged(body: object, patch: object) -> object:
+def _merged(body: object, patch: object, kind: type[Body] | None) -> object:
+    """kind: what the object stands for, where its fields are known.
+
+    null for an unknown field stays in, and is refused with the other unknown ones.
+    """
     if not isinstance(patch, dict):
         return patch
     merged = dict(body) if isinstance(body, dict) else {}
+    fields = {} if kind is None else {f.encode_name: f.type for f in msgspec.structs.fields(kind)}
     for name, value in patch.items():
-        if value is None:
+        inner = fields.get(name)
+        if value is None and (kind is None or name in fields):
             merged.pop(name, None)
         else:
-            merged[name] = _merged(merged.get(name), value)
+            is_body = isinstance(inner, type) and issubclass(inner, Body)
+            merged[name] = _merged(merged.get(name), value, inner if is_body else None)
     return merged
 
 

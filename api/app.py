@@ -36,6 +36,7 @@ from api.gate import Gate
 from api.hub import Hub
 from api.live import LiveFeed
 from api.logins import Logins
+from api.request_ids import RequestIds
 from api.request_limit import RequestLimit
 from api.routes import routes_of
 from api.sights import Sights
@@ -53,7 +54,6 @@ HANDLERS: Mapping[Any, ExceptionHandler] = {
     DatabaseRefused: errors.on_database_away,
     RedisAway: errors.on_redis_away,
     PasswordsBusy: errors.on_passwords_busy,
-    Exception: errors.on_mistake,
     **dict.fromkeys(AWAY, errors.on_redis_away),
 }
 
@@ -74,7 +74,7 @@ def create_app(settings: Settings, source: PriceSource | None = None) -> Starlet
     app = Starlette(
         routes=routes_of(CALLS),
         exception_handlers=HANDLERS,
-        middleware=[Middleware(AccessLog), Middleware(Gate)],
+        middleware=[Middleware(RequestIds), Middleware(AccessLog), Middleware(Gate)],
         lifespan=lifespan,
     )
     app.state.documentation = documentation(CALLS)

@@ -156,7 +156,7 @@ async def on_redis_away(request: Request, error: Exception) -> Response:
 
 
 async def on_mistake(request: Request, error: Exception) -> Response:
-    """Exception handler for our own mistakes: says nothing about them to the caller."""
+    """Our own mistakes, caught by nothing else: says nothing about them to the caller."""
     log.error("%s %s failed", request.method, request.url.path, exc_info=error)
     return problem_answer(request.url.path, Problem(500, "the hub made a mistake; it was logged"))
 

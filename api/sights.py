@@ -104,7 +104,8 @@ class Sights:
             return None, str(error)
         except (ArithmeticError, ValueError, TypeError, LookupError, AttributeError) as error:
             # The pool puts such an agent into `error`; its status must still be readable.
-            log.warning("strategy %s failed: %s", agent.strategy_name, error)
+            whose = {"agent_id": agent.id}
+            log.warning("strategy %s failed: %s", agent.strategy_name, error, extra=whose)
             return None, f"the strategy failed: {type(error).__name__}"
         if not said.can_run:
             return None, said.detail

@@ -60,12 +60,15 @@ class SeedPlan:
     params: dict[str, catalog.ParamValue]
 
 
-async def seed(stack: Stack, fleet: Fleet) -> float:
-    """Makes the agents, running, and opens their shards. Returns the seconds it took."""
+async def seed(stack: Stack, fleet: Fleet, owner: UUID | None = None) -> float:
+    """Makes the agents, running, and opens their shards. Returns the seconds it took.
+
+    owner: the user who gets them all; by default there is one for every hundred.
+    """
     began = time.monotonic()
     made = [await _intern(stack, place) for place in range(fleet.plans)]
     owners = [
-        (await users.create_user(stack.database, f"{uuid4()}@example.com", "none")).id
+        owner or (await users.create_user(stack.database, f"{uuid4()}@example.com", "none")).id
         for _ in range(-(-fleet.agents // AGENTS_PER_OWNER))
     ]
     shards: set[int] = set()

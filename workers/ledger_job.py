@@ -67,6 +67,7 @@ async def _store(pool: PoolContext, dirty: list[int]) -> list[int]:
             await pool.shards.trim_events(shard, stored.version)
         else:
             word = stored.frozen or stored.refused.value
-            logger.warning("the ledger did not store shard %d: %s", shard, word)
+            text = "the ledger did not store shard %d: %s"
+            logger.warning(text, shard, word, extra={"shard": shard})
     await publish_messages(pool.state_redis, result.messages)
     return again

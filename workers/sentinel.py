@@ -33,6 +33,9 @@ GRACE_S = 0.5
 RECORD_EVERY_S = 5.0
 """How often the directory of shards is compared with PostgreSQL."""
 REPORT_TTL_S = 30
+FRAMES_AHEAD = 3
+"""Frames that are ordered in advance: as many slots as pass before the partitions of a worker that
+was killed are served again. A slot in which nobody asks for its frame never gets one."""
 SWEEP_MS, REPAIR_MS, PRUNE_MS = 1_000, 2_000, 3_600_000
 """Periods of the chores."""
 
@@ -108,11 +111,13 @@ class Sentinel:
         try:
             opened = await recover_shard(pool.database, pool.shards, shard, pool.clock.slot())
         except (AdapterError, *AWAY) as error:
-            logger.warning("shard %d waits for its recovery: %s", shard, error)
+            said = {"shard": shard}
+            logger.warning("shard %d waits for its recovery: %s", shard, error, extra=said)
             return False
         pool.known.forget(shard)
         if opened:
-            logger.info("shard %d opened: it is new, or Redis was started anew", shard)
+            text = "shard %d opened: it is new, or Redis was started anew"
+            logger.info(text, shard, extra={"shard": shard})
             await pool.queue.enqueue(jobs.catch_up(shard, pool.clock.slot()))
         return opened
 
@@ -134,7 +139,7 @@ class Sentinel:
         """The chain of frames, and the chores that run once a period."""
         now_ms = int(self.pool.clock.now() * 1000)
         await self.pool.queue.enqueue(
-            jobs.frame(now_ms // 1000 + 1),
+            *(jobs.frame(now_ms // 1000 + ahead) for ahead in range(1, FRAMES_AHEAD + 1)),
             jobs.chore(jobs.SWEEP, now_ms, SWEEP_MS),
             jobs.chore(jobs.REPAIR, now_ms, REPAIR_MS),
             jobs.chore(jobs.PRUNE, now_ms, PRUNE_MS),

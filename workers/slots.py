@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from adapters.log import log_fields
 from adapters.shard_store import Commit, InboxEntry, ShardState
 from engine.commands import Command, decode_command, encode_command
 from engine.errors import CommandError
@@ -133,7 +134,8 @@ async def run_slots(
             break
         worked = True
         run.slot = slot
-        await _run_slot(pool, shard, run, frame, late=slot < now_slot)
+        with log_fields(slot=slot):
+            await _run_slot(pool, shard, run, frame, late=slot < now_slot)
         run.next_due = next_due(run.rows, slot)
         if time.perf_counter() - started > CATCH_UP_CHUNK_S:
             break
@@ -199,8 +201,8 @@ async def _run_slot(
     inputs = _inputs(run, table, commands, entries=pool.entries_open(shard))
     try:
         run.take(advance(run.rows, inputs))
-    except Exception:
-        logger.exception("shard %d, slot %d: the engine raised; running the others", shard, slot)
+    except Exception as error:
+        logger.exception("shard %d, slot %d: %r; the others run without it", shard, slot, error)
         isolated = advance_isolated(run.rows, inputs)
         for command, reason in isolated.refused:
             await pool.shards.bury(shard, encode_command(command), reason)

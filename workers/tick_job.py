@@ -11,6 +11,7 @@ from typing import Any
 
 from adapters import queue as jobs
 from adapters import redis_keys as keys
+from adapters.log import log_fields
 from adapters.redis_client import command
 from adapters.shard_store import Commit
 from engine.rows import ROW_SCHEMA
@@ -35,9 +36,10 @@ async def tick_shard(ctx: dict[str, Any], shard: int, slot: int) -> None:
         await asyncio.sleep(early_s)
     # A wake and a tick of one shard in one process take turns; across processes the commit decides.
     async with pool.shard_lock(shard):
-        for _ in range(TRIES):
-            if await _tick_once(pool, shard):
-                return
+        with log_fields(shard=shard):
+            for _ in range(TRIES):
+                if await _tick_once(pool, shard):
+                    return
 
 
 async def _tick_once(pool: PoolContext, shard: int) -> bool:

@@ -16,6 +16,7 @@ import schemathesis
 from hypothesis import HealthCheck, Phase, given, seed
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
+from schemathesis.core.result import Ok
 from schemathesis.schemas import APIOperation
 from schemathesis.specs.openapi.checks import (
     content_type_conformance,
@@ -35,8 +36,8 @@ CHECKS = [
     response_schema_conformance,
 ]
 SHORT, LONG = 6, 64
-PLAN_PATH = "/internal/agents/{agent_id}/endpoint/plan"
-"""Says 503 by design."""
+AWAY = ("/internal/agents/{agent_id}/endpoint/plan", "/api/market/price")
+"""503 here: nobody plans yet, and without a pool there are no prices."""
 READY_S = 30.0
 
 
@@ -105,10 +106,11 @@ def test_two_thousand_cases(target: Target) -> None:
 
 def _run(target: Target, examples: int) -> int:
     """How many cases were sent; every operation gets `examples` of either kind."""
-    config = schemathesis.Config()
+    config = schemathesis.Config.from_dict({"generation": {"with-security-parameters": False}})
     schema = schemathesis.openapi.from_dict(target.document, config=config)
     sent = 0
     for found in schema.get_all_operations():
+        assert isinstance(found, Ok), found
         operation = found.ok()
         if operation.path == "/ws":
             continue
@@ -148,12 +150,12 @@ def _send(
         phases=[Phase.explicit, Phase.generate],
     )
     @given(case=cases)
-    def check(case: schemathesis.Case) -> None:
+    def check(case: schemathesis.Case[Any]) -> None:
         nonlocal sent
         sent += 1
         answer = case.call(base_url=target.url, headers=headers, timeout=20.0)
-        if operation.path != PLAN_PATH:
-            assert answer.status_code < 500, (case.as_curl_command(), answer.text)
+        is_away = operation.path in AWAY and answer.status_code == 503
+        assert is_away or answer.status_code < 500, (case.as_curl_command(), answer.text)
         wrong = mode is schemathesis.GenerationMode.NEGATIVE
         checks = [*CHECKS, negative_data_rejection] if wrong else CHECKS
         case.validate_response(answer, checks=checks)

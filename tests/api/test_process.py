@@ -83,7 +83,9 @@ async def test_it_serves_and_logs_no_secret(settings: Settings, log_format: str)
             headers={"Authorization": f"Bearer {token}"},
             trust_env=False,
         ) as http:
-            assert (await http.get("/api/agents?cursor=secret-cursor")).status_code == 422
+            named = {"X-Request-ID": "named-by-me"}
+            path = "/api/agents?cursor=secret-cursor"
+            assert (await http.get(path, headers=named)).status_code == 422
             assert (await http.get("/nothing%0Aforged-line?x=1")).status_code == 404
             body = {"email": "alice@example.com", "password": "secret-password"}
             assert (await http.post("/auth/login", json=body)).status_code == 401
@@ -98,8 +100,10 @@ async def test_it_serves_and_logs_no_secret(settings: Settings, log_format: str)
         said = await output_of(process)
     assert f"hub ready on {settings.hub_url}" in said
     assert "GET /api/agents 422" in said
+    assert "named-by-me" in said
     assert "POST /auth/login 401" in said
     assert "POST /auth/refresh 401" in said
+    assert all("request_id" in line for line in said.splitlines() if "artic.access" in line)
     assert "a spent refresh token of user" in said
     for secret in (
         *used, token, token.rpartition(".")[2], "secret-cursor", "secret-password",
