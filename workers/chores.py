@@ -2,11 +2,13 @@
 
 import logging
 from datetime import UTC, datetime, timedelta
+from itertools import groupby
 from typing import Any
 
 from adapters import queue as jobs
 from adapters import redis_keys as keys
 from adapters.db import agents, history, logins, repeatable, reported
+from adapters.db.agents import Agent
 from adapters.db.errors import DatabaseAway
 from adapters.recovery import recover_shard
 from adapters.redis_client import command
@@ -37,17 +39,31 @@ async def push_unapplied(ctx: dict[str, Any]) -> None:
     """arq job: pushes the wanted states that got lost between PostgreSQL and an inbox."""
     pool: PoolContext = ctx["pool"]
     try:
-        lacking = await agents.unapplied(pool.database, UNAPPLIED_AFTER_S, UNAPPLIED_BATCH)
-        for agent in lacking:
-            pushed = await pool.shards.push(agent.shard, payload_of(agent))
-            if pushed is None:
-                await recover_shard(pool.database, pool.shards, agent.shard, pool.clock.slot())
-                continue
-            await pool.queue.enqueue(jobs.wake(agent.shard, pushed.number, pushed.stamp))
-        if lacking:
-            logger.info("%d wanted states pushed again", len(lacking))
+        found = await agents.unapplied(pool.database, UNAPPLIED_AFTER_S, UNAPPLIED_BATCH)
+        lacking = sorted(found, key=lambda agent: agent.shard)
+        for shard, of_shard in groupby(lacking, key=lambda agent: agent.shard):
+            await _push_to(pool, shard, list(of_shard))
     except DatabaseAway as error:
         logger.warning("repair waits for PostgreSQL: %s", error)
+
+
+async def _push_to(pool: PoolContext, shard: int, lacking: list[Agent]) -> None:
+    """Pushes what the rows of a shard lack, and wakes it once. Where only the ledger is late the
+    row has seen the epoch already, and there is nothing to push.
+    """
+    found = await pool.shards.read_some(shard, [agent.row for agent in lacking])
+    if found is None:
+        await recover_shard(pool.database, pool.shards, shard, pool.clock.slot())
+        return
+    seen = {row: int(record["epoch"]) for row, record in found[1].items()}
+    lost = [agent for agent in lacking if agent.epoch > seen.get(agent.row, 0)]
+    if not lost:
+        return
+    pushed = await pool.shards.push_all([(shard, payload_of(agent)) for agent in lost])
+    first = pushed[0]
+    if first is not None:
+        await pool.queue.enqueue(jobs.wake(shard, first.number, first.stamp))
+    logger.info("shard %d: %d wanted states pushed again", shard, len(lost))
 
 
 async def prune_history(ctx: dict[str, Any]) -> None:

@@ -19,7 +19,8 @@ from workers.context import PoolContext
 logger = logging.getLogger(__name__)
 
 SHARDS_A_ROUND = 64
-EVENTS_A_SHARD = 2_000
+EVENTS_A_TRANSACTION = 1_000
+"""A transaction's rows are made in the loop that ticks: this many cost it some 50 ms."""
 ROUNDS_MAX = 200
 """Bounds of one run; what is left is taken up by the next, a quarter of a second later."""
 
@@ -47,18 +48,23 @@ async def _store(pool: PoolContext, dirty: list[int]) -> list[int]:
     cursors = await shards.progress_of(pool.database, dirty)
     batches: list[ShardEvents] = []
     again: list[int] = []
+    room = EVENTS_A_TRANSACTION
     for cursor in cursors:
         shard = cursor.shard
         if cursor.frozen is not None:
             continue
-        stream = await pool.shards.read_events(shard, cursor.version, EVENTS_A_SHARD)
+        if room <= 0:
+            again.append(shard)
+            continue
+        stream = await pool.shards.read_events(shard, cursor.version, room)
         if stream.run_id and not stream.entries:
             # Stored by a run that died before it could trim.
             await pool.shards.trim_events(shard, cursor.version)
         elif stream.run_id:
             batches.append(ShardEvents(shard, stream.run_id, cursor.version, stream.entries))
-            if len(stream.entries) >= EVENTS_A_SHARD // 2:
-                again.append(shard)
+            if len(stream.entries) > room // 2:
+                again.append(shard)  # probably there is more
+            room -= len(stream.entries)
     if not batches:
         return []
     result = await ledger.store_events(pool.database, batches)

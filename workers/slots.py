@@ -52,6 +52,7 @@ class SlotRun:
     changed: NDArray[np.bool_]
     events: list[bytes] = field(default_factory=list)
     applied: int = 0
+    ran: list[int] = field(default_factory=list)
     ticks: int = 0
     missed_slots: int = 0
     next_due: int | None = None
@@ -207,6 +208,7 @@ async def _run_slot(
         for command, reason in isolated.refused:
             await pool.shards.bury(shard, encode_command(command), reason)
         run.take(isolated.outcome)
+    run.ran.append(slot)
     run.ticks += int(np.count_nonzero(due_mask(run.rows, slot) if commands else due))
 
 

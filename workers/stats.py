@@ -4,6 +4,7 @@ Lag is the moment of the commit minus the moment the tick was due, in whole mill
 histogram is bounded: one bucket for each millisecond up to two seconds, the last for the rest.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,21 +23,21 @@ class WorkerStats:
     refusals: dict[str, int] = field(default_factory=dict)
     lag_ms: list[int] = field(default_factory=lambda: [0] * LAG_BUCKETS)
 
-    def committed(self, ticks: int, events: int, commands: int, lag_s: float) -> None:
-        """One commit has landed."""
+    def committed(self, ticks: int, events: int, commands: int, lags_s: Sequence[float]) -> None:
+        """One commit has landed; a lag for each slot that it ran."""
         self.ticks += ticks
         self.events += events
         self.commands += commands
         self.commits += 1
-        bucket = min(max(int(lag_s * 1000), 0), LAG_BUCKETS - 1)
-        self.lag_ms[bucket] += 1
+        for lag_s in lags_s:
+            self.lag_ms[min(max(int(lag_s * 1000), 0), LAG_BUCKETS - 1)] += 1
 
     def refused(self, reason: str) -> None:
         """One commit was refused; the tick runs again or somebody else has run it."""
         self.refusals[reason] = self.refusals.get(reason, 0) + 1
 
     def report(self) -> dict[str, Any]:
-        """A JSON form; the histogram as {milliseconds: commits}."""
+        """A JSON form; the histogram as {milliseconds: slots run}."""
         return {
             "ticks": self.ticks,
             "commits": self.commits,

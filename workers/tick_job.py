@@ -72,8 +72,9 @@ async def _tick_once(pool: PoolContext, shard: int) -> bool:
             await pool.clock.refresh()
         return False
     pool.known.put(shard, pool.shards.after(read, commit, committed))
-    lag_s = pool.clock.now() - jobs.due_ms(shard, run.slot) / 1000
-    pool.stats.committed(run.ticks, len(run.events), run.applied, lag_s)
+    now = pool.clock.now()
+    lags_s = [now - jobs.due_ms(shard, slot) / 1000 for slot in run.ran]
+    pool.stats.committed(run.ticks, len(run.events), run.applied, lags_s)
     pool.stats.missed_slots += run.missed_slots
     await _announce(pool, shard, commit, committed.version)
     if committed.inbox_left:

@@ -111,3 +111,15 @@ async def test_many_may_ask_for_the_same_new_shards_at_once(pool: TestPool) -> N
         return all(row is not None and row["status"] == RowStatus.RUNNING for row in rows)
 
     await wait_for(all_run, seconds=5)
+
+
+async def test_a_command_that_got_lost_is_pushed_again(pool: TestPool) -> None:
+    agent = await pool.create()
+    await pool.ticked(agent)
+    await agents.set_wanted(pool.pool.database, pool.owner, agent.id, "stopped", True)
+
+    async def stopped() -> bool:
+        row = await pool.row(agent)
+        return row is not None and row["status"] == RowStatus.STOPPED
+
+    await wait_for(stopped, seconds=10)
