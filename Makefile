@@ -15,16 +15,19 @@ COMPILE = $(TOOLS)/bin/uv pip compile --quiet pyproject.toml --universal --pytho
 	--generate-hashes --no-annotate --no-emit-index-url --custom-compile-command "make lock"
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check format bench bench-density bench-first-tick bench-trades bench-kill lock clean
+.PHONY: help run test test-slow check format bench bench-density bench-first-tick bench-trades bench-kill lock clean
 
 help: ## what there is to make
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: $(VENV)/run.stamp ## start everything on this machine; Ctrl-C stops it
 	@exec $(BIN)/artic up $(ARGS)
 
 test: $(VENV)/dev.stamp ## the tests, without the slow ones and those that need Docker
 	@$(BIN)/pytest -n 2 -m "not slow and not docker" $(ARGS)
+
+test-slow: $(VENV)/dev.stamp ## the slow ones: a worker killed in the middle, simulated prices
+	@$(BIN)/pytest -n 0 -m "slow and not docker" $(ARGS)
 
 check: $(VENV)/dev.stamp ## style and types, as strict as they get
 	@$(BIN)/ruff check .
