@@ -13,12 +13,19 @@ import msgspec
 from msgspec import Meta
 
 from adapters.db.agents import Agent
-from api.agent_bodies import INTERVAL_S_MAX, SYMBOL_CHARACTERS_MAX, Timeframe
+from api.agent_bodies import (
+    INTERVAL_S_MAX,
+    PCT_MAX,
+    POSITION_USD_MAX,
+    SYMBOL_CHARACTERS_MAX,
+    Timeframe,
+)
 from api.bodies import NOT_BUILT, Body, Check
 from api.errors import FieldError, Problem
 from api.status import AgentStatus
 
-Positive = Annotated[float, Meta(gt=0)]
+Amount = Annotated[float, Meta(gt=0, le=POSITION_USD_MAX)]
+Fraction = Annotated[float, Meta(gt=0, le=PCT_MAX / 100)]
 
 FIELD_OF: Mapping[str, str] = {
     "risk_params.max_position_usd": "amount_usdt",
@@ -44,11 +51,11 @@ class Start(Body, frozen=True, kw_only=True):
     checks: ClassVar[Mapping[str, Check]] = {"tp_sl_mode": _fixed_only}
 
     symbol: Annotated[str, Meta(min_length=1, max_length=SYMBOL_CHARACTERS_MAX)]
-    amount_usdt: Positive
+    amount_usdt: Amount
     leverage: Annotated[int, Meta(ge=1, le=125)]
     poll_seconds: Annotated[float, Meta(gt=0, le=INTERVAL_S_MAX)] = 1.0
-    tp_pct: Positive | None = None
-    sl_pct: Positive | None = None
+    tp_pct: Fraction | None = None
+    sl_pct: Fraction | None = None
     primary_timeframe: Timeframe | None = None
     live_mode: bool = False
     tp_sl_mode: Literal["fixed", "dynamic"] = "fixed"
@@ -60,9 +67,9 @@ class Configure(Body, frozen=True, kw_only=True):
     not_built = frozenset({"risk_profile", "supervisor_interval_seconds"})
     checks: ClassVar[Mapping[str, Check]] = {"tp_sl_mode": _fixed_only}
 
-    amount_usdt: Positive | None = None
-    tp_pct: Positive | None = None
-    sl_pct: Positive | None = None
+    amount_usdt: Amount | None = None
+    tp_pct: Fraction | None = None
+    sl_pct: Fraction | None = None
     tp_sl_mode: Literal["fixed", "dynamic"] | None = None
     poll_seconds: Annotated[float, Meta(gt=0, le=INTERVAL_S_MAX)] | None = None
 

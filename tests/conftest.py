@@ -10,6 +10,7 @@ import asyncio
 import base64
 import inspect
 import itertools
+import os
 import shutil
 import tempfile
 import time
@@ -19,6 +20,7 @@ from typing import Any, TypeVar, overload
 from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
+import hypothesis
 import pytest
 
 from adapters.embedded_postgres import EmbeddedPostgres
@@ -27,6 +29,11 @@ from adapters.redis_client import open_redis
 from adapters.settings import Settings, load_settings
 
 T = TypeVar("T")
+
+# What decides over a change must say the same twice; everywhere else the examples are new ones.
+hypothesis.settings.register_profile("ci", derandomize=True)
+if os.environ.get("CI"):
+    hypothesis.settings.load_profile("ci")
 
 _POLL_S = 0.005
 _TEMPLATE = "artic_migrated"

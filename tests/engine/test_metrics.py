@@ -85,7 +85,10 @@ def test_a_trade_that_brought_nothing_is_neither_won_nor_lost() -> None:
     assert (found.trades, found.wins, found.losses, found.win_rate) == (1, 0, 0, 0.0)
 
 
-@given(st.lists(st.tuples(st.floats(-1e3, 1e3), st.floats(0.1, 30)), max_size=30))
+MONEY = st.floats(-1e3, 1e3).map(lambda usd: round(usd, 8))
+
+
+@given(st.lists(st.tuples(MONEY, st.floats(0.1, 30)), max_size=30))
 def test_whatever_the_trades_the_numbers_are_numbers(trades: list[tuple[float, float]]) -> None:
     ordered = sorted(trades, key=lambda each: each[1])
     found = of(*(trade(pnl, day) for pnl, day in ordered), now_days=31, position=50.0)
