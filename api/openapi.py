@@ -167,6 +167,9 @@ def _request_body(takes: Takes, components: Schema) -> Schema:
         if takes.merge_patch:
             kinds.append(_merge_patch(kind.__name__, takes.not_in_patch, components))
             continue
+        if takes.nulls_left_out and not msgspec.structs.fields(kind):
+            kinds.append({"type": "object", "additionalProperties": NULL})
+            continue
         if takes.nulls_left_out:
             _allow_nulls(components[kind.__name__])
         kinds.append({"$ref": REF + kind.__name__})
@@ -177,7 +180,10 @@ def _request_body(takes: Takes, components: Schema) -> Schema:
 
 
 def _allow_nulls(schema: Schema) -> None:
-    """null stands for a field that is left out, so only required ones can't be null."""
+    """null stands for a field that is left out, so only required ones can't be null, and an
+    unknown one may.
+    """
+    schema["additionalProperties"] = NULL
     for name, field in schema["properties"].items():
         if name not in schema.get("required", ()) and NULL not in field.get("anyOf", []):
             schema["properties"][name] = {"anyOf": [field, NULL]}
