@@ -3,8 +3,7 @@
 AdapterError
 ├── RedisAway        the Redis named in the settings does not answer
 ├── ShardError
-│   ├── ShardFull    an inbox or an event stream is at its bound
-│   └── ShardClosed  a shard has no head (it waits for recovery)
+│   └── ShardFull    an inbox or an event stream is at its bound
 ├── DatabaseError    see adapters/db/errors.py
 ├── PriceSourceError  there is no such source, or its files cannot be played (adapters/prices.py)
 └── WindowGone       the candles of a frame are not kept any more (adapters/market_bars.py)
@@ -29,7 +28,3 @@ class ShardError(AdapterError):
 
 class ShardFull(ShardError):
     """An inbox or a stream is at its bound; try again when the pool has caught up."""
-
-
-class ShardClosed(ShardError):
-    """The shard has no head: it is new, or Redis was lost and it is not recovered yet."""

@@ -32,7 +32,7 @@ KEPT_AFTER_DUE_MS = 60_000
 """A job that nobody has started a minute after it was due is worth nothing: slots move on."""
 
 LEDGER_PERIOD_MS = 250
-"""The ledger runs at most so often; every event of a period is stored in one transaction."""
+"""The ledger runs at most so often; the events of a period are stored together."""
 
 encode_job = msgspec.msgpack.Encoder(enc_hook=repr).encode
 decode_job: Callable[[bytes], dict[str, Any]] = msgspec.msgpack.Decoder().decode

@@ -6,7 +6,6 @@ new ROW_SCHEMA. Slots are u4 here, so widen them (`.astype(np.int64)`) before an
 
 from enum import IntEnum, IntFlag
 from typing import Final, TypeAlias
-from uuid import UUID
 
 import numpy as np
 import numpy.typing as npt
@@ -124,8 +123,3 @@ def copy_of(rows: Rows) -> Rows:
 def rows_at(rows: Rows, index: Index) -> Rows:
     """A copy of some rows; by their bytes, twenty times as fast as rows[index]."""
     return rows.view(_RECORD)[index].view(ROW)
-
-
-def agent_uuid(row: np.void) -> UUID:
-    """The agent of a row; of a free row, the last one that had it."""
-    return UUID(bytes=row["agent_id"].tobytes())

@@ -68,13 +68,6 @@ async def plans_of(database: Database, ids: Iterable[int]) -> dict[int, Plan]:
     return {plan.id: _plan(plan) for plan in found}
 
 
-async def all_plans(database: Database) -> list[Plan]:
-    """Every plan, by number; the signals' cache in Redis is rebuilt from this."""
-    async with orm(database):
-        found = await models.Plan.all().order_by("id")
-    return [_plan(plan) for plan in found]
-
-
 def _plan(plan: models.Plan) -> Plan:
     return Plan(
         id=plan.id,

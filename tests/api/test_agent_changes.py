@@ -198,7 +198,7 @@ async def test_kill_all_stops_every_agent_of_the_caller(
 
 async def test_kill_all_of_ten_thousand(alice: Account, hub: Hub) -> None:
     await make(alice)
-    plan = (await plans.all_plans(hub.database))[0].id
+    plan = min(await plans.plans_of(hub.database, range(20)))
     new = [
         NewAgent(alice.user_id, "one of many", "BTC/USDT", "1m", "momentum_breakout",
                  {"lookback": 20, "threshold": 0.5}, 60, RISK, plan)

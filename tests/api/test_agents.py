@@ -68,10 +68,8 @@ async def test_agents_that_ask_for_the_same_share_a_plan(alice: Account, hub: Hu
     await make(alice, strategy_params={"lookback": 21})
     found = await agents.list_agents(hub.database, alice.user_id)
     assert [agent.plan_id for agent in found] == [1, 1, 2]
-    assert [plan.params for plan in await plans.all_plans(hub.database)] == [
-        {"lookback": 20},
-        {"lookback": 21},
-    ]
+    made = await plans.plans_of(hub.database, range(20))
+    assert [made[number].params for number in sorted(made)] == [{"lookback": 20}, {"lookback": 21}]
 
 
 async def test_an_agent_that_is_not_to_start(alice: Account, hub: Hub) -> None:

@@ -1,7 +1,5 @@
 """The record as it lies in Redis and PostgreSQL."""
 
-from uuid import UUID
-
 import numpy as np
 import pytest
 
@@ -14,7 +12,6 @@ from engine.rows import (
     Reason,
     RowFlag,
     RowStatus,
-    agent_uuid,
     copy_of,
     empty_rows,
     rows_at,
@@ -92,13 +89,6 @@ def test_half_a_row_is_no_table() -> None:
     assert len(rows_from_bytes(b"")) == 0
     with pytest.raises(RowsError, match="166 bytes"):
         rows_from_bytes(bytes(166))
-
-
-def test_agent_of_a_row() -> None:
-    agent = UUID("00000000-0000-0000-0000-0000000000ff")
-    rows = empty_rows(1)
-    rows["agent_id"][0] = agent.bytes
-    assert agent_uuid(rows[0]) == agent
 
 
 def test_copies_are_equal_and_independent() -> None:

@@ -40,7 +40,7 @@ async def test_plans_are_numbered_from_one_without_gaps_also_when_they_race(db: 
     found = await plans.plans_of(db, [ids[3], 77])
     assert found.keys() == {ids[3]}
     assert (found[ids[3]].key, found[ids[3]].params) == ("key 3", {"i": 3})
-    assert [plan.id for plan in await plans.all_plans(db)] == [1, 2, 3, 4, 5, 6]
+    assert sorted(await plans.plans_of(db, range(20))) == [1, 2, 3, 4, 5, 6]
 
 
 async def test_an_anchor_never_goes_back(db: Database) -> None:
