@@ -35,6 +35,9 @@ class SlotInputs:
     skipped: Sequence[SkippedRange] = ()  # of the head, up to slot - 1
     folded_slot: int = -1  # of the head
     entries: bool = True  # False: nothing is opened, everything else goes on
+    atr_fraction: Floats | None = None  # ATR(14) of the plan by its last close; NaN, None: none
+    volatility: Floats | None = None  # annualized, a fraction: 0.2 is 20 %; NaN, None: none
+    cannot_run: Mapping[int, str] = field(default_factory=dict)  # plan_id -> why, in its own words
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,3 +193,7 @@ def _check_quotes(inputs: SlotInputs) -> None:
     assert inputs.fresh.dtype == np.bool_ and inputs.fresh.shape == inputs.price.shape, (
         "fresh is not bool[P]"
     )
+    for readings in (inputs.atr_fraction, inputs.volatility):
+        assert readings is None or (
+            readings.dtype == np.float64 and readings.shape == inputs.price.shape
+        ), "a reading is not f8[P]"
