@@ -92,13 +92,6 @@ class EndpointStatus(msgspec.Struct, frozen=True):
     active_strategy: str
 
 
-def without_nulls(given: object) -> object:
-    """null stands for a field that is left out."""
-    if not isinstance(given, dict):
-        return given
-    return {name: value for name, value in given.items() if value is not None}
-
-
 def per_cent(fraction: float) -> float:
     """0.05 -> 5.0."""
     return float(Decimal(repr(fraction)) * 100)

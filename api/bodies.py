@@ -87,6 +87,22 @@ def check_fields(value: object, body: type[B]) -> B:
     return found
 
 
+def without_nulls(given: object, body: type[Body]) -> object:
+    """What is given without the nulls of fields that the contract knows: null leaves such a field
+    out. An unknown one stays in, to be refused, since it may be a misspelled setting.
+    """
+    if not isinstance(given, dict):
+        return given
+    known = set(contract_fields(body))
+    return {name: value for name, value in given.items() if value is not None or name not in known}
+
+
+def contract_fields(body: type[Body]) -> list[str]:
+    """The names of all fields that the contract has, served or not."""
+    served = [field.encode_name for field in msgspec.structs.fields(body)]
+    return served + sorted(body.not_built)
+
+
 async def _read_bytes(request: Request) -> bytes:
     announced = request.headers.get("content-length", "0")
     if announced.isdecimal() and int(announced[:20]) > BODY_BYTES_MAX:

@@ -30,8 +30,8 @@ class Answer:
 class Takes:
     """A request body: one of these types; may_be_empty: also nothing at all.
 
-    nulls_left_out: null stands for a field that is left out. merge_patch: what RFC 7396 makes of
-    the type, without the fields that can't be changed.
+    nulls_left_out: null stands for a known field that is left out. merge_patch: what RFC 7396
+    makes of the type, without the fields that can't be changed.
     """
 
     types: tuple[type[Body], ...]

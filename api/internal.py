@@ -22,13 +22,20 @@ from api.agent_endpoint import (
     changed_body,
     endpoint_status,
     in_endpoint_words,
-    without_nulls,
 )
 from api.agent_logs import LOGS_MAX, log_entries
 from api.agents import status_of
 from api.answers import answer
 from api.auth import agent_id_of, check_internal_secret
-from api.bodies import Body, Nothing, check_fields, read_body, read_json, read_query
+from api.bodies import (
+    Body,
+    Nothing,
+    check_fields,
+    read_body,
+    read_json,
+    read_query,
+    without_nulls,
+)
 from api.errors import Problem, not_found
 from api.hub import Hub, hub_of
 from api.status import status_word
@@ -103,7 +110,7 @@ async def health(request: Request) -> Response:
 async def start(request: Request) -> Response:
     """POST start: at once, also when it runs already; a body changes what it is to do."""
     hub, agent = await _agent(request)
-    given = without_nulls(await read_json(request, may_be_empty=True))
+    given = without_nulls(await read_json(request, may_be_empty=True), Start)
     if given == {}:
         agent = await commands.start_agent(hub, agent)
     else:
@@ -153,7 +160,7 @@ async def plan(request: Request) -> Response:
 async def config(request: Request) -> Response:
     """POST config: {status, updated}; 400 unless the agent runs."""
     hub, agent = await _agent(request)
-    given = without_nulls(await read_json(request))
+    given = without_nulls(await read_json(request), Configure)
     call = check_fields(given, Configure)
     if not await _is_running(hub, agent):
         raise Problem(400, "Engine not running")

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from api.bodies import BODY_BYTES_MAX, Body
+from api.bodies import BODY_BYTES_MAX, Body, contract_fields
 from api.call import JSON, Answer, Call, Takes
 from api.errors import AGENT_ENDPOINT, TITLES, EndpointError, ProblemAnswer
 from api.reports import ReportLine
@@ -168,10 +168,10 @@ def _request_body(takes: Takes, components: Schema) -> Schema:
             kinds.append(_merge_patch(kind.__name__, takes.not_in_patch, components))
             continue
         if takes.nulls_left_out and not msgspec.structs.fields(kind):
-            kinds.append({"type": "object", "additionalProperties": NULL})
+            kinds.append(_only_nulls(takes.types))
             continue
         if takes.nulls_left_out:
-            _allow_nulls(components[kind.__name__])
+            _allow_nulls(components[kind.__name__], kind)
         kinds.append({"$ref": REF + kind.__name__})
     schema = kinds[0] if len(kinds) == 1 else {"anyOf": kinds}
     examples = {name.replace(" ", "-"): {"value": value} for name, value in takes.examples.items()}
@@ -179,13 +179,21 @@ def _request_body(takes: Takes, components: Schema) -> Schema:
     return {"required": not takes.may_be_empty, "content": content}
 
 
-def _allow_nulls(schema: Schema) -> None:
-    """null stands for a field that is left out, so only required ones can't be null, and an
-    unknown one may.
+def _only_nulls(kinds: Iterable[type[Body]]) -> Schema:
+    """Nothing is given: no field, or null for those that there are."""
+    names = [name for kind in kinds for name in contract_fields(kind)]
+    nulls = dict.fromkeys(names, NULL)
+    return {"type": "object", "properties": nulls, "additionalProperties": False}
+
+
+def _allow_nulls(schema: Schema, kind: type[Body]) -> None:
+    """null stands for a field that is left out, so only required ones can't be null, and those
+    that are not served yet can be nothing else.
     """
-    schema["additionalProperties"] = NULL
+    schema["properties"] |= dict.fromkeys(sorted(kind.not_built), NULL)
     for name, field in schema["properties"].items():
-        if name not in schema.get("required", ()) and NULL not in field.get("anyOf", []):
+        nullable = field == NULL or NULL in field.get("anyOf", [])
+        if name not in schema.get("required", ()) and not nullable:
             schema["properties"][name] = {"anyOf": [field, NULL]}
 
 

@@ -1,7 +1,7 @@
 """/internal for agents that run outside of the pool: their status, trades and logs.
 
-Payloads are those that exist in the field; null stands for a field that is left out. What comes
-in ends in the same tables and on the same WebSocket as the pool's own events.
+Payloads are those that exist in the field; null stands for a known field that is left out. What
+comes in ends in the same tables and on the same WebSocket as the pool's own events.
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,11 +23,10 @@ from adapters.db.reported import NoSuchAgent, OtherPosition, RunsInThePool, Trad
 from adapters.redis_client import away_as_error
 from adapters.reported_statuses import keep_status, kept_s, read_statuses
 from adapters.user_messages import publish_messages, publish_status
-from api.agent_endpoint import without_nulls
 from api.agent_logs import Level
 from api.answers import Done, answer
 from api.auth import agent_id_of, check_internal_secret
-from api.bodies import Body, Check, check_fields, read_json
+from api.bodies import B, Body, Check, check_fields, read_json, without_nulls
 from api.errors import FieldError, Problem, bad_input, not_found
 from api.hub import Hub, hub_of
 from api.reported_status import ReportStatus, status_of_report
@@ -126,7 +125,7 @@ async def report_status(request: Request) -> Response:
     agent = await find_agent(hub.database, agent_id_of(request))
     if agent is None:
         raise not_found("agent")
-    report = check_fields(without_nulls(await read_json(request)), ReportStatus)
+    report = await _read_report(request, ReportStatus)
     if agent.wanted == "running":
         raise _in_the_pool()
     realized = await reported.realized(hub.database, agent.id)
@@ -145,7 +144,7 @@ async def report_trade(request: Request) -> Response:
     """POST /internal/trades: a position opened, or with exit_price closed."""
     check_internal_secret(request)
     hub = hub_of(request)
-    report = check_fields(without_nulls(await read_json(request)), ReportTrade)
+    report = await _read_report(request, ReportTrade)
     agent = await find_agent(hub.database, report.agent_id)
     if agent is None:
         raise not_found("agent")
@@ -163,7 +162,7 @@ async def report_logs(request: Request) -> Response:
     """POST /internal/logs: lines that were sent before count once."""
     check_internal_secret(request)
     hub = hub_of(request)
-    report = check_fields(without_nulls(await read_json(request)), ReportLogs)
+    report = await _read_report(request, ReportLogs)
     now = datetime.fromtimestamp(hub.clock.now(), UTC)
     lines = _lines(report.entries, now)
     try:
@@ -172,6 +171,10 @@ async def report_logs(request: Request) -> Response:
         raise _refusal(error) from error
     await _publish(hub, messages)
     return answer(Done(ok=True))
+
+
+async def _read_report(request: Request, kind: type[B]) -> B:
+    return check_fields(without_nulls(await read_json(request), kind), kind)
 
 
 async def _publish(hub: Hub, messages: Sequence[UserMessage]) -> None:

@@ -146,6 +146,7 @@ BAD_STARTS: list[tuple[dict[str, Any], list[list[str]]]] = [
     ({"tp_sl_mode": "dynamic"}, [["body", "tp_sl_mode"]]),
     ({"llm_provider": "x"}, [["body", "llm_provider"]]),
     ({"supervisor_interval_seconds": 60}, [["body", "supervisor_interval_seconds"]]),
+    ({"amount_usd": None}, [["body", "amount_usd"]]),
 ]  # fmt: skip
 
 

@@ -316,3 +316,16 @@ def test_only_statuses_are_taken_for_statuses() -> None:
     assert read_reported_status(text.encode()) == agent
     for other in (b"", b"\xff", b"[]", text.replace("agent_status", "trade").encode()):
         assert read_reported_status(other) is None
+
+
+async def test_null_leaves_out_what_there_is_and_no_more(outside: Outside) -> None:
+    """A misspelled setting must not look as if it had been taken."""
+    for answer in (
+        await outside.status(running=True, side=None, last_pric=None),
+        await outside.trade(**OPEN, last_pric=None),
+        await outside.post("logs", {"agent_id": outside.id, "entries": [], "last_pric": None}),
+    ):
+        assert answer.status_code == 422
+        assert answer.json()["errors"] == [{"field": "last_pric", "message": "unknown field"}]
+    missing = await outside.status(running=None)
+    assert missing.json()["errors"] == [{"field": "running", "message": "required"}]
