@@ -1,21 +1,20 @@
 """Each strategy against an oracle that shares no code with it, on real candles.
 
-Oracles are talipp's incremental indicators, or the formula in plain Python. Only the grading,
-0.5 at the trigger, is the same, and it is written out here once more.
+Oracles are talipp's incremental indicators, or the formula in plain Python, one file for each
+family of strategies in tests/strategies/oracles. Only the grading, 0.5 at the trigger, is the same.
 """
 
-import math
-import statistics
 from collections.abc import Callable, Iterator
 
 import pytest
-from talipp.indicators import ATR, BB, EMA, MACD, RSI, DonchianChannels
 from talipp.ohlcv import OHLCV
 
 from strategies import catalog
 from strategies.base import Candles
+from tests.strategies.oracles import mean_reversion, momentum, volatility
+from tests.strategies.oracles.formulas import Oracle
 
-Oracle = Callable[[list[OHLCV], list[float]], float]
+ORACLES: dict[str, Oracle] = {**momentum.ORACLES, **mean_reversion.ORACLES, **volatility.ORACLES}
 
 RECORDINGS = {
     "BTCUSDT_15m_2024.csv": 307,
@@ -25,81 +24,6 @@ RECORDINGS = {
     "SOLUSDT_1h_2024_jan_feb.csv": 71,
     "BTCUSD_1d.csv": 131,
     "ETHUSD_1m_coinbase_days.csv": 173,
-}
-
-
-def graded(multiple: float) -> float:
-    return math.tanh(math.atanh(0.5) * multiple)
-
-
-def true_range(bars: list[OHLCV], at: int) -> float:
-    bar, close_before = bars[at], bars[at - 1].close
-    high, low = max(bar.high, close_before), min(bar.low, close_before)
-    return float(high - low)
-
-
-def wilder_atr(closed: list[OHLCV], period: int) -> float:
-    return float(ATR(period, closed)[-1])
-
-
-def simple_momentum(bars: list[OHLCV], prices: list[float]) -> float:
-    changes = [prices[i] - prices[i - 1] for i in range(len(prices) - 20, len(prices))]
-    usual = math.sqrt(sum(change * change for change in changes) / 20)
-    return graded((prices[-1] - prices[-11]) / (usual * math.sqrt(10)))
-
-
-def breakout(bars: list[OHLCV], prices: list[float]) -> float:
-    closed = bars[:-1]
-    channel = DonchianChannels(20, closed[-20:])[-1]
-    atr = wilder_atr(closed, 20)
-    if prices[-1] > channel.ub:
-        return graded(1 + (prices[-1] - channel.ub) / atr)
-    if prices[-1] < channel.lb:
-        return -graded(1 + (channel.lb - prices[-1]) / atr)
-    return 0.0
-
-
-def ema_crossover(bars: list[OHLCV], prices: list[float]) -> float:
-    apart = EMA(9, prices)[-1] - EMA(21, prices)[-1]
-    return graded(apart / wilder_atr(bars[:-1], 21) / 0.5)
-
-
-def macd_signal(bars: list[OHLCV], prices: list[float]) -> float:
-    newest = MACD(12, 26, 9, prices)[-1]
-    return graded(newest.histogram / wilder_atr(bars[:-1], 26) / 0.15)
-
-
-def z_score(bars: list[OHLCV], prices: list[float]) -> float:
-    tail = prices[-20:]
-    return -graded((prices[-1] - statistics.fmean(tail)) / statistics.stdev(tail) / 2)
-
-
-def bollinger_reversion(bars: list[OHLCV], prices: list[float]) -> float:
-    bands = BB(20, 2.0, prices[-20:])[-1]
-    return -graded((prices[-1] - bands.cb) / (bands.ub - bands.cb))
-
-
-def rsi_signal(bars: list[OHLCV], prices: list[float]) -> float:
-    rsi = RSI(14, prices)[-1]
-    return graded((50 - rsi) / 20) if rsi < 30 or rsi > 70 else 0.0
-
-
-def atr_breakout(bars: list[OHLCV], prices: list[float]) -> float:
-    ranges = true_range(bars, -1) / wilder_atr(bars[:-1], 14)
-    if ranges < 1.5 or prices[-1] == bars[-1].open:
-        return 0.0
-    return math.copysign(graded(ranges / 1.5), prices[-1] - bars[-1].open)
-
-
-ORACLES: dict[str, Oracle] = {
-    "simple_momentum": simple_momentum,
-    "breakout": breakout,
-    "ema_crossover": ema_crossover,
-    "macd_signal": macd_signal,
-    "z_score": z_score,
-    "bollinger_reversion": bollinger_reversion,
-    "rsi_signal": rsi_signal,
-    "atr_breakout": atr_breakout,
 }
 
 
