@@ -2,6 +2,7 @@
 
 import ipaddress
 import logging
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Annotated, ClassVar, Literal
@@ -37,26 +38,37 @@ IPV6_NETWORK_BITS = 64
 """What one IPv6 customer has: single addresses cost them nothing."""
 
 
-def _email(value: str) -> str | None:
+ADDRESS = r"^[^\s@]+@[^\s@]+\.[^\s@]+$"
+
+
+def _printable(value: str) -> str | None:
     return None if value.isprintable() else "expected no control characters"
 
 
-Email = Annotated[str, Meta(pattern=r"^[^\s@]+@[^\s@]+\.[^\s@]+$", max_length=EMAIL_CHARACTERS_MAX)]
+def _address(value: str) -> str | None:
+    if re.fullmatch(ADDRESS, value) is None:
+        return "expected an address like name@example.com"
+    return _printable(value)
+
+
+Address = Annotated[
+    str, Meta(max_length=EMAIL_CHARACTERS_MAX, extra_json_schema={"pattern": ADDRESS})
+]
 
 
 class Register(Body, frozen=True, kw_only=True):
     """The body of POST /auth/register."""
 
-    checks: ClassVar[Mapping[str, Check]] = {"email": _email}
+    checks: ClassVar[Mapping[str, Check]] = {"email": _address}
 
-    email: Email
+    email: Address
     password: Annotated[str, Meta(min_length=8, max_length=PASSWORD_CHARACTERS_MAX)]
 
 
 class LogIn(Body, frozen=True, kw_only=True):
     """The body of POST /auth/login: no rules for the password but its length."""
 
-    checks: ClassVar[Mapping[str, Check]] = {"email": _email}
+    checks: ClassVar[Mapping[str, Check]] = {"email": _printable}
 
     email: Annotated[str, Meta(min_length=1, max_length=EMAIL_CHARACTERS_MAX)]
     password: Annotated[str, Meta(min_length=1, max_length=PASSWORD_CHARACTERS_MAX)]

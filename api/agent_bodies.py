@@ -5,6 +5,7 @@ steps is refused instead of being rounded silently. What the contract knows but 
 does not serve is refused by name.
 """
 
+import unicodedata
 from collections.abc import Collection, Mapping
 from decimal import Decimal
 from typing import Annotated, Any, ClassVar, Literal
@@ -12,7 +13,7 @@ from typing import Annotated, Any, ClassVar, Literal
 import msgspec
 from msgspec import Meta
 
-from api.bodies import NOT_BUILT, Body, Check, check_fields
+from api.bodies import NOT_BUILT, Body, Check, walk_fields
 from api.errors import FieldError, Problem, bad_input
 from strategies import catalog
 
@@ -29,6 +30,10 @@ SYMBOL_CHARACTERS_MAX = 32
 NAME_CHARACTERS_MAX = 100
 QUOTES = ("USDT", "USDC", "USD", "EUR", "BTC")
 QUOTE_BY_DEFAULT = "USDT"
+UNREADABLE = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+"""Unicode's categories of controls, formats (that turn the direction of writing), separators."""
+JOINERS = "\u200c\u200d"
+"""Formats that some scripts and emoji need."""
 
 
 def at_most_decimals(value: float, decimals: int) -> str | None:
@@ -55,10 +60,13 @@ def _fixed_only(value: str) -> str | None:
     return None if value == "fixed" else f"{value} is {NOT_BUILT}"
 
 
-def _printable(value: str) -> str | None:
-    if not value.isprintable():
+def _readable(value: str) -> str | None:
+    """Any language and emoji; nothing that breaks or turns a line of a log or a page."""
+    kinds = {unicodedata.category(each) for each in value if each not in JOINERS}
+    if kinds & UNREADABLE:
         return "expected no control characters"
-    return None if value.strip() else "expected at least one visible character"
+    visible = any(kind[0] not in "ZC" for kind in kinds)
+    return None if visible else "expected at least one visible character"
 
 
 Pct = Annotated[float, Meta(gt=0, le=PCT_MAX)]
@@ -97,7 +105,7 @@ class CreateAgent(Body, frozen=True, kw_only=True):
     """The body of POST /api/agents."""
 
     not_built = frozenset({"llm"})
-    checks: ClassVar[Mapping[str, Check]] = {"name": _printable}
+    checks: ClassVar[Mapping[str, Check]] = {"name": _readable}
 
     symbol: Annotated[str, Meta(min_length=1, max_length=SYMBOL_CHARACTERS_MAX)]
     strategy_name: Annotated[str, Meta(min_length=1, max_length=64)]
@@ -128,9 +136,9 @@ class AgentConfiguration(msgspec.Struct, frozen=True, kw_only=True):
 
 def spell_symbol(given: str) -> str | None:
     """`BTC/USDT` for BTC/USDT, BTCUSDT, btc-usdt and BTC; None for what names no pair."""
+    if not given.isascii():
+        return None  # before upper(), which makes SS of ß
     text = given.strip().upper()
-    if not text.isascii():
-        return None
     for separator in ("/", "-", "_"):
         if separator in text:
             base, _, quote = text.partition(separator)
@@ -149,12 +157,7 @@ def read_configuration(value: object, symbols: Collection[str]) -> AgentConfigur
     Raises:
         Problem: 422 with every bad field, 409 for live_mode, which is not served.
     """
-    errors: list[FieldError] = []
-    body: CreateAgent | None = None
-    try:
-        body = check_fields(value, CreateAgent)
-    except Problem as problem:
-        errors.extend(problem.errors)
+    body, errors = walk_fields(value, CreateAgent)
     given = value if isinstance(value, dict) else {}
     bad = {error.field for error in errors}
     symbol = _known_symbol(given.get("symbol"), symbols, bad, errors)
@@ -190,16 +193,27 @@ def patched(body: Mapping[str, object], patch: object) -> object:
     before = dict(body)
     if patch.get("strategy_name", before["strategy_name"]) != before["strategy_name"]:
         before["strategy_params"] = {}
-    return _merged(before, patch, CreateAgent)
+    merged = _merged(before, patch, CreateAgent)
+    params = patch.get("strategy_params")
+    if isinstance(params, dict):
+        # A null that names no parameter stays in, too.
+        known = _params_of(patch.get("strategy_name", before["strategy_name"]))
+        merged["strategy_params"] |= {name: None for name in params if name not in known}
+    return merged
 
 
-def _merged(body: object, patch: object, kind: type[Body] | None) -> object:
+def _params_of(strategy_name: object) -> Collection[str]:
+    try:
+        return {param.name for param in catalog.get(str(strategy_name)).params}
+    except catalog.UnknownStrategy:
+        return ()
+
+
+def _merged(body: object, patch: Mapping[str, Any], kind: type[Body] | None) -> dict[str, Any]:
     """kind: what the object stands for, where its fields are known.
 
     null for an unknown field stays in, and is refused with the other unknown ones.
     """
-    if not isinstance(patch, dict):
-        return patch
     merged = dict(body) if isinstance(body, dict) else {}
     fields = {} if kind is None else {f.encode_name: f.type for f in msgspec.structs.fields(kind)}
     for name, value in patch.items():
@@ -208,7 +222,9 @@ def _merged(body: object, patch: object, kind: type[Body] | None) -> object:
             merged.pop(name, None)
         else:
             is_body = isinstance(inner, type) and issubclass(inner, Body)
-            merged[name] = _merged(merged.get(name), value, inner if is_body else None)
+            below = inner if is_body else None
+            is_patch = isinstance(value, dict)
+            merged[name] = _merged(merged.get(name), value, below) if is_patch else value
     return merged
 
 

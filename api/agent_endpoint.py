@@ -15,10 +15,14 @@ from msgspec import Meta
 from adapters.db.agents import Agent
 from api.agent_bodies import (
     INTERVAL_S_MAX,
+    PCT_DECIMALS,
     PCT_MAX,
     POSITION_USD_MAX,
+    POSITION_USD_MIN,
     SYMBOL_CHARACTERS_MAX,
+    USD_DECIMALS,
     Timeframe,
+    at_most_decimals,
 )
 from api.bodies import NOT_BUILT, Body, Check
 from api.errors import FieldError, Problem
@@ -38,8 +42,28 @@ FIELD_OF: Mapping[str, str] = {
 """The endpoint's name for what the hub calls otherwise."""
 
 
+NOTIONAL = f"expected amount_usdt x leverage from {POSITION_USD_MIN:g} to {POSITION_USD_MAX:,.0f}"
+
+
 def _fixed_only(value: str) -> str | None:
     return None if value == "fixed" else f"{value} is {NOT_BUILT}"
+
+
+def _amount(value: float) -> str | None:
+    return at_most_decimals(value, USD_DECIMALS)
+
+
+def _fraction(value: float) -> str | None:
+    too_fine = at_most_decimals(per_cent(value), PCT_DECIMALS) is not None
+    return f"expected at most {PCT_DECIMALS + 2} decimals" if too_fine else None
+
+
+CHECKS: Mapping[str, Check] = {
+    "amount_usdt": _amount,
+    "tp_pct": _fraction,
+    "sl_pct": _fraction,
+    "tp_sl_mode": _fixed_only,
+}
 
 
 class Start(Body, frozen=True, kw_only=True):
@@ -48,7 +72,7 @@ class Start(Body, frozen=True, kw_only=True):
     not_built = frozenset(
         {"risk_profile", "supervisor_interval_seconds", "llm_provider", "indicators"}
     )
-    checks: ClassVar[Mapping[str, Check]] = {"tp_sl_mode": _fixed_only}
+    checks: ClassVar[Mapping[str, Check]] = CHECKS
 
     symbol: Annotated[str, Meta(min_length=1, max_length=SYMBOL_CHARACTERS_MAX)]
     amount_usdt: Amount
@@ -65,7 +89,7 @@ class Configure(Body, frozen=True, kw_only=True):
     """The body of POST /config: what is to change."""
 
     not_built = frozenset({"risk_profile", "supervisor_interval_seconds"})
-    checks: ClassVar[Mapping[str, Check]] = {"tp_sl_mode": _fixed_only}
+    checks: ClassVar[Mapping[str, Check]] = CHECKS
 
     amount_usdt: Amount | None = None
     tp_pct: Fraction | None = None
@@ -139,7 +163,10 @@ def changed_body(agent: Agent, call: Start | Configure) -> dict[str, Any]:
 def in_endpoint_words(problem: Problem) -> Problem:
     """A refusal of the hub with the names that the endpoint has for the fields."""
     errors = [
-        FieldError(FIELD_OF.get(error.field, error.field), error.message)
+        FieldError(
+            FIELD_OF.get(error.field, error.field),
+            NOTIONAL if error.field == "risk_params.max_position_usd" else error.message,
+        )
         for error in problem.errors
     ]
     return Problem(problem.status, problem.detail, errors=errors, headers=problem.headers)

@@ -131,7 +131,7 @@ async def get_trades(request: Request) -> Response:
     try:
         page = await history.trades_of(database, agent.user_id, agent.id, query.limit, query.cursor)
     except BadCursor as error:
-        raise bad_input([FieldError("cursor", "not a cursor of this list")]) from error
+        raise bad_input([FieldError("cursor", "not a cursor of this list")], "query") from error
     trades = [TradeAnswer(**trade.as_json()) for trade in page.trades]
     return answer(TradesAnswer(trades, page.next))
 

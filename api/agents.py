@@ -79,7 +79,7 @@ async def list_agents(request: Request) -> Response:
     try:
         found, next_cursor = await _page(hub, caller.user_id, query)
     except BadCursor as error:
-        raise bad_input([FieldError("cursor", "not a cursor of this list")]) from error
+        raise bad_input([FieldError("cursor", "not a cursor of this list")], "query") from error
     headers = {}
     if next_cursor is not None:
         link = request.url.include_query_params(cursor=next_cursor)

@@ -12,11 +12,10 @@ from typing import Any, ClassVar, Literal, TypeVar, get_args, get_origin
 import msgspec
 from starlette.requests import ClientDisconnect, Request
 
-from api.errors import FieldError, Problem, bad_input
+from api.errors import WHOLE, FieldError, Problem, bad_input
 from api.strict_json import MalformedJson, parse_json
 
 BODY_BYTES_MAX = 1_000_000
-FIELD_ERRORS_MAX = 100
 FIELD_NAME_CHARACTERS_MAX = 64
 
 UNKNOWN = "unknown field"
@@ -25,6 +24,7 @@ TWICE = "given more than once"
 NOT_BUILT = "not available yet"
 
 Check = Callable[[Any], str | None]
+_INTEGER = re.compile("-?[0-9]+")
 
 
 class Body(msgspec.Struct, frozen=True, kw_only=True):
@@ -74,17 +74,22 @@ def read_query(request: Request, query: type[B]) -> B:
     ]
     found = _walk(given, query, "", errors, strict=False)
     if found is None or errors:
-        raise bad_input(errors[:FIELD_ERRORS_MAX])
+        raise bad_input(errors, "query")
     return found
 
 
 def check_fields(value: object, body: type[B]) -> B:
     """The struct that the parsed JSON value stands for, or Problem 422 with every error."""
-    errors: list[FieldError] = []
-    found = _walk(value, body, "", errors, strict=True)
+    found, errors = walk_fields(value, body)
     if found is None:
-        raise bad_input(errors[:FIELD_ERRORS_MAX])
+        raise bad_input(errors)
     return found
+
+
+def walk_fields(value: object, body: type[B]) -> tuple[B | None, list[FieldError]]:
+    """(the struct that the parsed JSON value stands for, or None; everything that is wrong)."""
+    errors: list[FieldError] = []
+    return _walk(value, body, "", errors, strict=True), errors
 
 
 def without_nulls(given: object, body: type[Body]) -> object:
@@ -142,7 +147,7 @@ def _walk(
 ) -> B | None:
     """Convert field by field into `body`; append what is wrong and answer None if anything is."""
     if not isinstance(value, dict):
-        errors.append(FieldError(prefix.rstrip(".") or "body", "expected an object"))
+        errors.append(FieldError(prefix.rstrip(".") or WHOLE, "expected an object"))
         return None
     before = len(errors)
     converted: dict[str, object] = {}
@@ -174,8 +179,11 @@ def _walk(
 
 def _convert(value: object, wanted: Any, *, strict: bool) -> tuple[object, str | None]:
     """(the converted value, None) or (None, what is wrong)."""
-    if isinstance(value, float) and value.is_integer() and _is_integer_type(wanted):
-        value = int(value)  # 5.0 is an integer to JSON
+    if _is_integer_type(wanted):
+        if isinstance(value, float) and value.is_integer():
+            value = int(value)  # 5.0 is an integer to JSON
+        elif not strict and not _INTEGER.fullmatch(str(value)):
+            return None, "expected a whole number"  # to a query it is none, nor is 1e3
     try:
         return msgspec.convert(value, wanted, strict=strict), None
     except msgspec.ValidationError as error:
@@ -213,8 +221,6 @@ def _in_plain_words(message: str, wanted: Any) -> str:
         return f"expected {words} {bound[3]} character{'' if bound[3] == '1' else 's'}"
     if bound := re.fullmatch(kinds + r" (<=|>=|<|>) (\S+)", message):
         return f"expected {_type_words(bound[1])} {bound[2]} {float(bound[3]):.15g}"
-    if re.match(kinds + " matching regex", message):
-        return "has the wrong form"
     if mismatch := re.fullmatch(kinds + r", got `([^`]*)`", message):
         return f"expected {_type_words(mismatch[1])}, got {_type_words(mismatch[2])}"
     return message.replace("`", "")

@@ -65,6 +65,11 @@ class Call:
         return 101 in self.answers
 
     @property
+    def takes_no_query(self) -> bool:
+        """Whether a query is refused. What everybody may ask for is served with any."""
+        return self.query is None and (self.guard != "nobody" or self.method != "GET")
+
+    @property
     def path_parameters(self) -> list[str]:
         """Names between braces."""
         parts = self.path.split("/")

@@ -8,6 +8,7 @@ know, {"detail": ...}.
 import logging
 import re
 from collections.abc import Mapping, Sequence
+from typing import Literal
 
 import msgspec
 from starlette.exceptions import HTTPException
@@ -17,6 +18,7 @@ from starlette.responses import Response
 log = logging.getLogger("artic.hub")
 
 RETRY_AFTER_S = 2
+FIELD_ERRORS_MAX = 100
 
 TITLES = {
     400: "Bad Request",
@@ -34,6 +36,12 @@ TITLES = {
 }
 
 AGENT_ENDPOINT = re.compile(r"/internal/agents/[^/]*/endpoint(/|$)")
+
+
+Where = Literal["body", "query"]
+"""Which part of a request is bad."""
+WHOLE = "body"
+"""The field of an error that is about a body as a whole."""
 
 
 class FieldError(msgspec.Struct, frozen=True):
@@ -77,11 +85,13 @@ class Problem(Exception):
         *,
         errors: Sequence[FieldError] = (),
         headers: Mapping[str, str] | None = None,
+        where: Where = "body",
     ) -> None:
         super().__init__(detail)
         self.status = status
         self.detail = detail
         self.errors = tuple(errors)
+        self.where: Where = where
         self.headers = dict(headers or {})
 
 
@@ -90,11 +100,12 @@ def not_found(what: str) -> Problem:
     return Problem(404, f"no such {what}")
 
 
-def bad_input(errors: Sequence[FieldError]) -> Problem:
-    """422 naming every bad field."""
+def bad_input(errors: Sequence[FieldError], where: Where = "body") -> Problem:
+    """422 naming every bad field, up to a hundred of them."""
     names = ", ".join(error.field for error in errors[:5])
     more = f" and {len(errors) - 5} more" if len(errors) > 5 else ""
-    return Problem(422, f"bad input: {names}{more}", errors=errors)
+    told = errors[:FIELD_ERRORS_MAX]
+    return Problem(422, f"bad input: {names}{more}", errors=told, where=where)
 
 
 def away(what: str) -> Problem:
@@ -121,11 +132,15 @@ def _agent_endpoint_answer(problem: Problem) -> Response:
     detail: str | list[EndpointFieldError] = problem.detail
     if problem.errors:
         detail = [
-            EndpointFieldError(["body", *error.field.split(".")], error.message, "value_error")
+            EndpointFieldError(_loc(problem.where, error.field), error.message, "value_error")
             for error in problem.errors
         ]
     encoded = msgspec.json.encode(EndpointError(detail))
     return Response(encoded, problem.status, problem.headers, "application/json")
+
+
+def _loc(where: Where, field: str) -> list[str]:
+    return [where] if (where, field) == ("body", WHOLE) else [where, *field.split(".")]
 
 
 async def on_problem(request: Request, error: Exception) -> Response:

@@ -26,7 +26,7 @@ from api.agent_endpoint import (
 from api.agent_logs import LOGS_MAX, log_entries
 from api.agents import status_of
 from api.answers import answer
-from api.auth import agent_id_of, check_internal_secret
+from api.auth import agent_id_of
 from api.bodies import (
     Body,
     Nothing,
@@ -93,7 +93,6 @@ class ConfiguredAnswer(msgspec.Struct, frozen=True):
 
 
 async def _agent(request: Request) -> tuple[Hub, Agent]:
-    check_internal_secret(request)
     hub = hub_of(request)
     agent = await find_agent(hub.database, agent_id_of(request))
     if agent is None:

@@ -18,6 +18,8 @@ from api.hub import hub_of
 from api.times import IsoTime, iso_seconds
 from engine.frames import PRICE_STALE_S
 
+NO_PRICES = "no prices for it; see GET /api/market/symbols"
+
 
 class ReadPrice(Body, frozen=True, kw_only=True):
     """The query of GET /api/market/price."""
@@ -49,7 +51,7 @@ async def get_price(request: Request) -> Response:
     query = read_query(request, ReadPrice)
     symbol = spell_symbol(query.symbol)
     if symbol is None or symbol not in hub.symbols:
-        raise bad_input([FieldError("symbol", "no prices for it; see GET /api/market/symbols")])
+        raise bad_input([FieldError("symbol", NO_PRICES)], "query")
     async with away_as_error():
         frame = await hub.sights.newest_frame()
     place = -1 if frame is None else frame.find(symbol)

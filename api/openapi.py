@@ -86,7 +86,7 @@ def refusals_of(call: Call) -> list[int]:
     found = set(call.refusals) | GUARD_REFUSALS[call.guard]
     if call.takes is not None:
         found |= BODY_REFUSALS
-    if call.query is not None and not call.is_socket:
+    if (call.query is not None or call.takes_no_query) and not call.is_socket:
         found.add(422)
     if call.path_parameters:
         found.add(404)

@@ -135,7 +135,7 @@ class Param:
     def problem(self, given: object) -> str:
         """What is wrong with a value given from outside, or ""."""
         if isinstance(given, bool) or not isinstance(given, int | float):
-            return f"must be a number, is {type(given).__name__}"
+            return "must be a number"
         if isinstance(given, float) and not math.isfinite(given):
             return f"must be a finite number, is {given}"
         if self.type == "int" and isinstance(given, float) and not given.is_integer():

@@ -80,12 +80,12 @@ async def test_a_mistake_is_answered_and_logged_with_it(
     async def broken(*_: object) -> None:
         raise ZeroDivisionError("a mistake")
 
-    monkeypatch.setattr("api.accounts.users.get", broken)
-    answer = await alice.http.get("/api/me?token=secret", headers={HEADER: "mine"})
+    monkeypatch.setattr("api.agents.agents.list_agents", broken)
+    answer = await alice.http.get("/api/agents?cursor=secret", headers={HEADER: "mine"})
     assert (answer.status_code, answer.headers[HEADER]) == (500, "mine")
     assert answer.json()["detail"] == "the hub made a mistake; it was logged"
     logged = [line for line in lines.said if "[request_id=mine]" in line]
     for word, line in zip(("500", "failed"), logged, strict=True):
-        assert f"GET /api/me {word}" in line
+        assert f"GET /api/agents {word}" in line
     assert ["ZeroDivisionError" in line for line in logged] == [False, True]
     assert not any("secret" in line for line in logged)

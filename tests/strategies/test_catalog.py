@@ -90,7 +90,7 @@ def test_all_problems_are_told_at_once() -> None:
         "macd_signal",
         {"lookback": "26", "thresold": 0.5, "signal": 9.5, "threshold": float("nan"), "fast": 1000},
     ) == {
-        "lookback": "must be a number, is str",
+        "lookback": "must be a number",
         "thresold": "is not a parameter of macd_signal; did you mean threshold?",
         "signal": "must be a whole number, is 9.5",
         "threshold": "must be a finite number, is nan",
