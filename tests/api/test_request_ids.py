@@ -77,7 +77,7 @@ async def test_refusals_have_it_too(http: httpx.AsyncClient, alice: Account) -> 
 async def test_a_mistake_is_answered_and_logged_with_it(
     hub: Hub, alice: Account, lines: Lines, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def broken(*_: object) -> None:
+    async def broken(*_: object, **__: object) -> None:
         raise ZeroDivisionError("a mistake")
 
     monkeypatch.setattr("api.agents.agents.list_agents", broken)
