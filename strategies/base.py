@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import ROUND_HALF_EVEN, Decimal
 from functools import cached_property
-from typing import Literal, Self, TypeAlias
+from typing import Any, Literal, NamedTuple, Self, TypeAlias
 
 import msgspec
 import numpy as np
@@ -19,7 +19,9 @@ from numpy.typing import NDArray
 FloatArray: TypeAlias = NDArray[np.float64]
 ParamValue: TypeAlias = int | float | str
 Params: TypeAlias = Mapping[str, ParamValue]
-Reading: TypeAlias = tuple[float, str]
+Words: TypeAlias = str | Callable[[], str]
+"""A sentence, or what writes it: workers read the value every second, people the words seldom."""
+Reading: TypeAlias = tuple[float, Words]
 StrategyFunction: TypeAlias = Callable[..., Reading]
 Family: TypeAlias = Literal["momentum", "mean reversion", "volatility", "volume", "statistical"]
 
@@ -28,12 +30,24 @@ Family: TypeAlias = Literal["momentum", "mean reversion", "volatility", "volume"
 WINDOW_BARS = 500
 
 
+class Bar(NamedTuple):
+    """One bar as plain numbers, which cost a tenth of what elements of an array do."""
+
+    time: float
+    open: float
+    high: float
+    low: float
+    close: float
+    volume: float
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class Candles:
     """Columns of one window of bars, oldest first, the forming bar last.
 
     Six contiguous float64 arrays of one length; time is the bar's open in Unix seconds, volume is
     in base units (all zero where the source has none). Raises ValueError for any other shape.
+    What is derived from a window is kept with it, so nobody may write into its arrays.
     """
 
     time: FloatArray
@@ -73,33 +87,100 @@ class Candles:
         )  # fmt: skip
 
     @cached_property
+    def newest(self) -> Bar:
+        """The last bar. Raises IndexError where there is none."""
+        return Bar(
+            float(self.time[-1]), float(self.open[-1]), float(self.high[-1]),
+            float(self.low[-1]), float(self.close[-1]), float(self.volume[-1]),
+        )  # fmt: skip
+
+    @cached_property
+    def closed(self) -> Self:
+        """The bars before the forming one: what is derived from them holds until it closes."""
+        cut = slice(None, -1)
+        return type(self)(
+            self.time[cut], self.open[cut], self.high[cut],
+            self.low[cut], self.close[cut], self.volume[cut],
+        )  # fmt: skip
+
+    @cached_property
+    def memo(self) -> dict[tuple[object, ...], Any]:
+        """What `indicators.once` has computed on these very bars."""
+        return {}
+
+    def follow(self, earlier: Self) -> None:
+        """Takes over what was derived from the closed bars of a window of some moments ago.
+
+        Only if they are the same to the last bit: no signal depends on who followed whom.
+        """
+        if self.closed is not earlier.closed and self.closed._same(earlier.closed):
+            self.__dict__["closed"] = earlier.closed
+
+    def _same(self, other: Self) -> bool:
+        return len(self) == len(other) and all(
+            mine.tobytes() == theirs.tobytes()
+            for mine, theirs in zip(self._columns, other._columns, strict=True)
+        )
+
+    @property
+    def _columns(self) -> tuple[FloatArray, ...]:
+        return self.time, self.open, self.high, self.low, self.close, self.volume
+
+    @cached_property
     def flaw(self) -> str:
         """Why no strategy can read these prices, or "" when all can.
 
         Checked for every strategy at once: TA-Lib steps over a NaN in MAX and turns it into an RSI
         of 0, so what a function returns does not tell whether it has seen one.
         """
-        # A dot product with itself is the cheapest sum that no NaN and no infinity survives.
-        columns = (self.open, self.high, self.low, self.close)
-        if not all(math.isfinite(column.dot(column)) for column in columns):
-            return "a price of the window is not a number"
-        if len(self) and not self.low.min() > 0:
-            return "a price of the window is not above zero"
-        return ""
+        if not len(self):
+            return ""
+        bar = self.newest
+        if not math.isfinite(bar.open + bar.high + bar.low + bar.close):
+            return _NOT_A_NUMBER
+        return self.closed._survey.flaw or ("" if bar.low > 0 else _NOT_ABOVE_ZERO)
 
     @cached_property
     def flat(self) -> bool:
         """Whether the price stood still in the whole window."""
-        return bool(self.high.max() == self.low.min())
+        before, bar = self.closed._survey, self.newest
+        return max(before.high, bar.high) == min(before.low, bar.low)
 
     @cached_property
     def has_volume(self) -> bool:
-        """Whether the source gives volumes at all."""
-        total = float(self.volume.sum())
-        return math.isfinite(total) and total > 0
+        """Whether the source gives volumes at all, and none below zero."""
+        before, volume = self.closed._survey, self.newest.volume
+        return 0 < before.volume + volume < math.inf and min(before.least_volume, volume) >= 0
+
+    @cached_property
+    def _survey(self) -> "_Survey":
+        """All bars at once, the forming one too: it is asked of closed bars only."""
+        if not len(self):
+            return _Survey("", -math.inf, math.inf, 0.0, 0.0)
+        # A dot product with itself is the cheapest sum that no NaN and no infinity survives.
+        columns = (self.open, self.high, self.low, self.close)
+        high, low = float(self.high.max()), float(self.low.min())
+        flaw = "" if low > 0 else _NOT_ABOVE_ZERO
+        if not all(math.isfinite(column.dot(column)) for column in columns):
+            flaw = _NOT_A_NUMBER
+        return _Survey(flaw, high, low, float(self.volume.sum()), float(self.volume.min()))
 
 
-class Signal(msgspec.Struct, frozen=True):
+class _Survey(NamedTuple):
+    """What every strategy asks of a window first, of many bars at once."""
+
+    flaw: str
+    high: float
+    low: float
+    volume: float
+    least_volume: float
+
+
+_NOT_A_NUMBER = "a price of the window is not a number"
+_NOT_ABOVE_ZERO = "a price of the window is not above zero"
+
+
+class Signal(msgspec.Struct, frozen=True, eq=False):
     """What a strategy says now: value -1..+1 (positive: bullish) and the words for it.
 
     `can_run` is False where the strategy cannot run on its candles (too few bars, no volume, broken
@@ -107,8 +188,25 @@ class Signal(msgspec.Struct, frozen=True):
     """
 
     value: float
-    detail: str
+    words: Words
     can_run: bool = True
+
+    @property
+    def detail(self) -> str:
+        """What was seen, in a sentence."""
+        return self.words if isinstance(self.words, str) else self.words()
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Signal):
+            return NotImplemented
+        return self._told == other._told
+
+    def __hash__(self) -> int:
+        return hash(self._told)
+
+    @property
+    def _told(self) -> tuple[float, bool, str]:
+        return self.value, self.can_run, self.detail
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,8 +26,8 @@ def evaluate(strategy: Strategy, candles: Candles, params: Params) -> Signal:
         return Signal(0.0, "needs volume, the price source gives none", can_run=False)
     if candles.flat:
         return Signal(0.0, f"the price has not moved in {bars} bars")
-    value, detail = strategy.function(candles, candles.close, **chosen)
+    value, words = strategy.function(candles, candles.close, **chosen)
     if not math.isfinite(value):
-        return Signal(0.0, f"no reading: {detail}")
+        return Signal(0.0, f"no reading: {words if isinstance(words, str) else words()}")
     # Adding 0.0 turns -0.0 into 0.0: two bit patterns for "nothing" would be two signals.
-    return Signal(max(-1.0, min(1.0, value)) + 0.0, detail)
+    return Signal(max(-1.0, min(1.0, value)) + 0.0, words)

@@ -1,40 +1,137 @@
 """Newest values of the usual indicators: TA-Lib where it has them, NaN where they are not defined.
 
-Recursive ones (EMA, MACD, RSI, ATR) run over the whole window they are given; the others look at
-no more than their period. Inputs hold finite numbers only (`Candles.flaw` sees to that).
+What depends on closed bars alone is computed once for all plans and slots until the forming bar
+closes; that bar is then added in plain numbers, by the arithmetic of TA-Lib. Recursive ones (EMA,
+MACD, RSI, ATR) run over the whole window, the others look at no more than their period. Inputs
+hold finite numbers only (`Candles.flaw` sees to that).
 """
 
 import math
+from collections.abc import Callable
+from typing import TypeVar, TypeVarTuple
 
+import numpy as np
 import talib
 
 from strategies.base import Candles, FloatArray
+
+Args = TypeVarTuple("Args")
+Value = TypeVar("Value")
+
+_UNKNOWN = object()
+
+
+def once(compute: Callable[[Candles, *Args], Value]) -> Callable[[Candles, *Args], Value]:
+    """Computes a pure function of bars and numbers once for the same bars and numbers.
+
+    On `candles.closed` the result serves every slot until the forming bar closes.
+    """
+
+    def recall(candles: Candles, *args: *Args) -> Value:
+        memo = candles.memo
+        key = (compute, *args)
+        known: Value = memo.get(key, _UNKNOWN)
+        if known is _UNKNOWN:
+            known = memo[key] = compute(candles, *args)
+        return known
+
+    return recall
 
 
 def _newest(values: FloatArray) -> float:
     return float(values[-1]) if len(values) else math.nan
 
 
-def ema(prices: FloatArray, period: int) -> float:
-    """Exponential average, alpha 2 / (period + 1), started from the first simple average."""
-    return _newest(talib.EMA(prices, period))
+def _smoothed(before: float, price: float, period: int) -> float:
+    """The next value of an exponential average."""
+    return (price - before) * (2.0 / (period + 1)) + before
 
 
-def macd(prices: FloatArray, fast: int, slow: int, signal: int) -> tuple[float, float]:
-    """MACD line (fast less slow EMA) and its signal line (EMA of the line). Needs fast < slow."""
-    # TA-Lib would swap the two without a word, and turn the sign with them.
+@once
+def _ema(bars: Candles, period: int) -> float:
+    return _newest(talib.EMA(bars.close, period))
+
+
+def ema(candles: Candles, period: int) -> float:
+    """Exponential average, alpha 2 / (period + 1), started from the first simple average.
+
+    Needs `period` closed bars.
+    """
+    return _smoothed(_ema(candles.closed, period), candles.newest.close, period)
+
+
+@once
+def _sma_before(bars: Candles, period: int) -> float:
+    """Average of the last `period` closes."""
+    return _newest(talib.SMA(bars.close[-period:], period))
+
+
+def sma(candles: Candles, period: int) -> float:
+    """Simple average of the last `period` prices."""
+    price = candles.newest.close
+    if period == 1:
+        return price
+    before = _sma_before(candles.closed, period - 1)
+    return before + (price - before) / period
+
+
+@once
+def _macd(bars: Candles, fast: int, slow: int, signal: int) -> tuple[float, float, float]:
+    """Fast average, slow average and signal line; the fast one starts where the slow one does."""
+    if len(bars) < slow + signal - 1:
+        return math.nan, math.nan, math.nan
+    quick = talib.EMA(bars.close[slow - fast :], fast)[fast - 1 :]
+    steady = talib.EMA(bars.close, slow)[slow - 1 :]
+    return float(quick[-1]), float(steady[-1]), _newest(talib.EMA(quick - steady, signal))
+
+
+def macd(candles: Candles, fast: int, slow: int, signal: int) -> tuple[float, float]:
+    """MACD line (fast less slow EMA) and its signal line (EMA of the line). Needs fast < slow.
+
+    Needs slow + signal - 1 closed bars.
+    """
     assert fast < slow, (fast, slow)
-    line, signal_line, _ = talib.MACD(prices, fast, slow, signal)
-    return _newest(line), _newest(signal_line)
+    quick, steady, signal_line = _macd(candles.closed, fast, slow, signal)
+    price = candles.newest.close
+    line = _smoothed(quick, price, fast) - _smoothed(steady, price, slow)
+    return line, _smoothed(signal_line, line, signal)
 
 
-def rsi(prices: FloatArray, period: int) -> float:
-    """Relative strength index after Wilder, 0..100; NaN where the prices stand still."""
-    value = _newest(talib.RSI(prices, period))
-    # TA-Lib answers 0, "nothing but losses", where there is neither gain nor loss.
-    if value == 0.0 and prices.min() == prices.max():
-        return math.nan
-    return value
+def wilder(values: FloatArray, period: int) -> FloatArray:
+    """Wilder's average of values not below zero, the first of which is not looked at.
+
+    TA-Lib has it inside ATR and RSI only: without lows and closes, a true range is the high.
+    """
+    nothing = np.zeros(len(values))
+    averages: FloatArray = talib.ATR(values, nothing, nothing, period)
+    return averages
+
+
+@once
+def _gain_and_loss(bars: Candles, period: int) -> tuple[float, float]:
+    """Wilder's averages of the rises and of the falls from close to close."""
+    change = np.zeros(len(bars))
+    np.subtract(bars.close[1:], bars.close[:-1], out=change[1:])
+    rises, falls = np.maximum(change, 0.0), np.maximum(-change, 0.0)
+    return _newest(wilder(rises, period)), _newest(wilder(falls, period))
+
+
+def rsi(candles: Candles, period: int) -> float:
+    """Relative strength index after Wilder, 0..100; NaN where the prices stand still.
+
+    Needs `period` + 1 closed bars.
+    """
+    closed = candles.closed
+    rise, fall = _gain_and_loss(closed, period)
+    change = candles.newest.close - closed.newest.close
+    rise = (rise * (period - 1) + max(change, 0.0)) / period
+    fall = (fall * (period - 1) + max(-change, 0.0)) / period
+    return 100.0 * (rise / (rise + fall)) if rise + fall > 0 else math.nan
+
+
+@once
+def _atr(bars: Candles, period: int) -> float:
+    return _newest(talib.ATR(bars.high, bars.low, bars.close, period))
 
 
 def closed_atr(candles: Candles, period: int) -> float:
@@ -43,28 +140,51 @@ def closed_atr(candles: Candles, period: int) -> float:
     The forming bar is left out: it starts each time with a range of nothing, and a bar that breaks
     out must not widen the yardstick it is measured with.
     """
-    return _newest(talib.ATR(candles.high[:-1], candles.low[:-1], candles.close[:-1], period))
+    return _atr(candles.closed, period)
 
 
 def forming_true_range(candles: Candles) -> float:
     """True range of the forming bar, the gap to the close before it included, in price."""
-    return _newest(talib.TRANGE(candles.high[-2:], candles.low[-2:], candles.close[-2:]))
+    bar, before = candles.newest, candles.closed.newest.close
+    return max(bar.high, before) - min(bar.low, before)
+
+
+@once
+def _extremes(bars: Candles, period: int) -> tuple[float, float]:
+    return float(bars.high[-period:].max()), float(bars.low[-period:].min())
 
 
 def closed_extremes(candles: Candles, period: int) -> tuple[float, float]:
     """Highest high and lowest low of the last `period` closed bars."""
-    highs, lows = candles.high[-period - 1 : -1], candles.low[-period - 1 : -1]
-    return _newest(talib.MAX(highs, period)), _newest(talib.MIN(lows, period))
+    return _extremes(candles.closed, period)
 
 
-def mean_and_deviation(prices: FloatArray, period: int) -> tuple[float, float]:
-    """Simple average and population standard deviation of the last `period` prices."""
-    tail = prices[-period:]
-    return _newest(talib.SMA(tail, period)), _newest(talib.STDDEV(tail, period))
+@once
+def _mean_and_deviation(bars: Candles, period: int) -> tuple[float, float]:
+    """Mean of the last `period` closes and the sum of the squares of their distances from it."""
+    newest = bars.newest.close
+    # From the newest, so that closes that are all the same have a deviation of exactly zero.
+    apart = bars.close[-period:] - newest
+    deviation = _newest(talib.STDDEV(apart, period)) if period > 1 else 0.0
+    return newest + _newest(talib.SMA(apart, period)), deviation * deviation * period
 
 
-def typical_step(prices: FloatArray, period: int) -> float:
+def mean_and_deviation(candles: Candles, period: int) -> tuple[float, float]:
+    """Simple average and population standard deviation of the last `period` prices, 2 or more."""
+    mean, squares = _mean_and_deviation(candles.closed, period - 1)
+    apart = candles.newest.close - mean
+    squares += apart * apart * ((period - 1) / period)
+    return mean + apart / period, math.sqrt(squares / period)
+
+
+@once
+def _squared_steps(bars: Candles, period: int) -> float:
+    tail = bars.close[-period - 1 :]
+    steps = tail[1:] - tail[:-1]
+    return float(steps.dot(steps))
+
+
+def typical_step(candles: Candles, period: int) -> float:
     """Root mean square of the last `period` price changes from bar to bar, in price."""
-    tail = prices[-period - 1 :]
-    changes = tail[1:] - tail[:-1]
-    return math.sqrt(changes.dot(changes) / period) if len(changes) == period else math.nan
+    step = candles.newest.close - candles.closed.newest.close
+    return math.sqrt((_squared_steps(candles.closed, period - 1) + step * step) / period)

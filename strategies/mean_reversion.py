@@ -27,18 +27,19 @@ _RSI_MIDDLE = 50.0
 
 def z_score(candles: Candles, prices: FloatArray, *, lookback: int) -> Reading:
     """Distance from the rolling mean in sample standard deviations, inverted."""
-    mean, population = indicators.mean_and_deviation(prices, lookback)
+    mean, population = indicators.mean_and_deviation(candles, lookback)
     deviation = population * math.sqrt(lookback / (lookback - 1))
     if not deviation > 0:
         return 0.0, f"the price has not moved in {lookback} bars"
-    price = float(prices[-1])
+    price = candles.newest.close
     z = (price - mean) / deviation
-    where = "above" if z > 0 else "below"
-    detail = (
-        f"z-score {z:+.2f}: close {price_text(price)} {where} "
-        f"the {lookback}-bar mean {price_text(mean)}"
+    return (
+        graded(-z / _Z_TRIGGER),
+        lambda: (
+            f"z-score {z:+.2f}: close {price_text(price)} {'above' if z > 0 else 'below'} "
+            f"the {lookback}-bar mean {price_text(mean)}"
+        ),
     )
-    return graded(-z / _Z_TRIGGER), detail
 
 
 Z_SCORE = Strategy(
@@ -58,19 +59,23 @@ def bollinger_reversion(
     candles: Candles, prices: FloatArray, *, lookback: int, width: float
 ) -> Reading:
     """Distance from the middle Bollinger band in half-widths of the bands, inverted."""
-    middle, deviation = indicators.mean_and_deviation(prices, lookback)
+    middle, deviation = indicators.mean_and_deviation(candles, lookback)
     half = width * deviation
     if not half > 0:
         return 0.0, f"the price has not moved in {lookback} bars"
-    price = float(prices[-1])
+    price = candles.newest.close
     multiple = (price - middle) / half
-    if abs(multiple) >= 1:
-        band, where = ("upper", "above") if multiple > 0 else ("lower", "below")
-        edge = price_text(middle + math.copysign(half, multiple))
-        seen = f"{where} the {band} band {edge}"
-    else:
-        seen = f"between the bands {price_text(middle - half)} and {price_text(middle + half)}"
-    return graded(-multiple), f"close {price_text(price)} {seen}"
+    return graded(
+        -multiple
+    ), lambda: f"close {price_text(price)} {_where_in_bands(multiple, middle, half)}"
+
+
+def _where_in_bands(multiple: float, middle: float, half: float) -> str:
+    """In words, where a price is that is `multiple` half-widths above the middle band."""
+    if abs(multiple) < 1:
+        return f"between the bands {price_text(middle - half)} and {price_text(middle + half)}"
+    band, where = ("upper", "above") if multiple > 0 else ("lower", "below")
+    return f"{where} the {band} band {price_text(middle + math.copysign(half, multiple))}"
 
 
 BOLLINGER_REVERSION = Strategy(
@@ -91,16 +96,16 @@ def rsi_signal(
     candles: Candles, prices: FloatArray, *, lookback: int, oversold: float, overbought: float
 ) -> Reading:
     """How far the RSI is beyond its oversold or overbought line; 0 between the two."""
-    rsi = indicators.rsi(prices, lookback)
+    rsi = indicators.rsi(candles, lookback)
     if rsi < oversold:
         multiple = (_RSI_MIDDLE - rsi) / (_RSI_MIDDLE - oversold)
-        return graded(multiple), f"RSI {rsi:.1f} < {oversold:g}: oversold"
+        return graded(multiple), lambda: f"RSI {rsi:.1f} < {oversold:g}: oversold"
     if rsi > overbought:
         multiple = (_RSI_MIDDLE - rsi) / (overbought - _RSI_MIDDLE)
-        return graded(multiple), f"RSI {rsi:.1f} > {overbought:g}: overbought"
+        return graded(multiple), lambda: f"RSI {rsi:.1f} > {overbought:g}: overbought"
     if math.isnan(rsi):
         return 0.0, f"the price has not moved in {len(prices)} bars"
-    return 0.0, f"RSI {rsi:.1f} between {oversold:g} and {overbought:g}"
+    return 0.0, lambda: f"RSI {rsi:.1f} between {oversold:g} and {overbought:g}"
 
 
 RSI_SIGNAL = Strategy(
@@ -108,7 +113,7 @@ RSI_SIGNAL = Strategy(
     family="mean reversion",
     description="RSI below oversold is bullish, above overbought bearish, between them neutral",
     function=rsi_signal,
-    warm_up=lambda params: int(params["lookback"]),
+    warm_up=lambda params: int(params["lookback"]) + 1,
     params=(
         lookback_param(14, 2, 100, "period of the RSI, in bars"),
         Param("oversold", "float", 30.0, 5.0, 49.0, 0.5, "RSI below which the price is low"),

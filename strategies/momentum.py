@@ -11,7 +11,6 @@ from strategies.base import (
     Candles,
     FloatArray,
     Param,
-    Params,
     Reading,
     Strategy,
     lookback_param,
@@ -34,13 +33,15 @@ def _steps_measured(lookback: int) -> int:
 
 def simple_momentum(candles: Candles, prices: FloatArray, *, lookback: int) -> Reading:
     """Change over `lookback` bars, in what a random walk with these steps would do in that time."""
-    price, before = float(prices[-1]), float(prices[-1 - lookback])
-    usual = indicators.typical_step(prices, _steps_measured(lookback)) * math.sqrt(lookback)
+    price, before = candles.newest.close, float(prices[-1 - lookback])
+    usual = indicators.typical_step(candles, _steps_measured(lookback)) * math.sqrt(lookback)
     if not usual > 0:
         return 0.0, f"the price has not moved in {lookback} bars"
     multiple = (price - before) / usual
     percent = 100 * (price / before - 1)
-    return graded(multiple), f"{percent:+.2f}% in {lookback} bars, {multiple:+.2f} usual moves"
+    return graded(
+        multiple
+    ), lambda: f"{percent:+.2f}% in {lookback} bars, {multiple:+.2f} usual moves"
 
 
 SIMPLE_MOMENTUM = Strategy(
@@ -58,21 +59,31 @@ SIMPLE_MOMENTUM = Strategy(
 
 def breakout(candles: Candles, prices: FloatArray, *, lookback: int) -> Reading:
     """Distance beyond the range of the last closed bars; 0 while the price is inside."""
-    price = float(prices[-1])
+    price = candles.newest.close
     high, low = indicators.closed_extremes(candles, lookback)
     if low <= price <= high:
-        inside = f"inside the {lookback}-bar range {price_text(low)} to {price_text(high)}"
-        return 0.0, f"close {price_text(price)} {inside}"
+        return (
+            0.0,
+            lambda: (
+                f"close {price_text(price)} inside the {lookback}-bar range "
+                f"{price_text(low)} to {price_text(high)}"
+            ),
+        )
     atr = indicators.closed_atr(candles, lookback)
     if not atr > 0:
         return 0.0, f"the {lookback} bars before stood still: no range to measure a break by"
-    if price > high:
-        beyond, seen = price - high, f"above the {lookback}-bar high {price_text(high)}"
-    else:
-        beyond, seen = price - low, f"below the {lookback}-bar low {price_text(low)}"
+    above = price > high
+    beyond = price - high if above else price - low
     # The crossing itself is the trigger, so the distance is counted from 1.
     multiple = math.copysign(1 + abs(beyond) / atr, beyond)
-    return graded(multiple), f"close {price_text(price)} {seen}"
+    return (
+        graded(multiple),
+        lambda: (
+            f"close {price_text(price)} "
+            f"{'above' if above else 'below'} the {lookback}-bar {'high' if above else 'low'} "
+            f"{price_text(high if above else low)}"
+        ),
+    )
 
 
 BREAKOUT = Strategy(
@@ -91,16 +102,18 @@ BREAKOUT = Strategy(
 
 def ema_crossover(candles: Candles, prices: FloatArray, *, fast: int, lookback: int) -> Reading:
     """Fast less slow exponential average, in average true ranges."""
-    quick, slow = indicators.ema(prices, fast), indicators.ema(prices, lookback)
+    quick, slow = indicators.ema(candles, fast), indicators.ema(candles, lookback)
     atr = indicators.closed_atr(candles, lookback)
     if not atr > 0:
         return 0.0, f"the price has not moved in {lookback} bars"
     apart = (quick - slow) / atr
-    detail = (
-        f"EMA {fast} {price_text(quick)} {'above' if apart > 0 else 'below'} "
-        f"EMA {lookback} {price_text(slow)} by {abs(apart):.2f} ATR"
+    return (
+        graded(apart / _EMA_GAP_ATR),
+        lambda: (
+            f"EMA {fast} {price_text(quick)} {'above' if apart > 0 else 'below'} "
+            f"EMA {lookback} {price_text(slow)} by {abs(apart):.2f} ATR"
+        ),
     )
-    return graded(apart / _EMA_GAP_ATR), detail
 
 
 EMA_CROSSOVER = Strategy(
@@ -122,21 +135,18 @@ def macd_signal(
     candles: Candles, prices: FloatArray, *, fast: int, lookback: int, signal: int
 ) -> Reading:
     """MACD line less its signal line, in average true ranges."""
-    line, signal_line = indicators.macd(prices, fast, lookback, signal)
+    line, signal_line = indicators.macd(candles, fast, lookback, signal)
     atr = indicators.closed_atr(candles, lookback)
     if not atr > 0:
         return 0.0, f"the price has not moved in {lookback} bars"
     apart = (line - signal_line) / atr
-    detail = (
-        f"MACD {line / atr:+.2f} ATR {'above' if apart > 0 else 'below'} "
-        f"its signal line {signal_line / atr:+.2f}"
+    return (
+        graded(apart / _MACD_GAP_ATR),
+        lambda: (
+            f"MACD {line / atr:+.2f} ATR {'above' if apart > 0 else 'below'} "
+            f"its signal line {signal_line / atr:+.2f}"
+        ),
     )
-    return graded(apart / _MACD_GAP_ATR), detail
-
-
-def _macd_warm_up(params: Params) -> int:
-    slow = int(params["lookback"])
-    return max(slow + int(params["signal"]) - 2, slow + 1)
 
 
 MACD_SIGNAL = Strategy(
@@ -144,7 +154,7 @@ MACD_SIGNAL = Strategy(
     family="momentum",
     description="MACD line against its signal line, their distance in average true ranges",
     function=macd_signal,
-    warm_up=_macd_warm_up,
+    warm_up=lambda params: int(params["lookback"]) + int(params["signal"]) - 1,
     ordered=(("fast", "lookback"),),
     params=(
         Param("fast", "int", 12, 2, 199, 1, "period of the fast average, in bars"),

@@ -21,17 +21,20 @@ def atr_breakout(
     """Range of the forming bar in usual ranges, with the bar's direction; 0 while it is normal."""
     atr = indicators.closed_atr(candles, lookback)
     reach = indicators.forming_true_range(candles)
-    body = float(prices[-1]) - float(candles.open[-1])
+    body = candles.newest.close - candles.newest.open
     if not atr > 0:
         return 0.0, "the bars before stood still: no range to measure this one by"
     ranges = reach / atr
-    detail = f"range {price_text(reach)} is {ranges:.2f} x ATR {price_text(atr)}"
+
+    def seen(then: str) -> str:
+        return f"range {price_text(reach)} is {ranges:.2f} x ATR {price_text(atr)}{then}"
+
     if ranges < multiple:
-        return 0.0, f"{detail}, below {multiple:g}"
+        return 0.0, lambda: seen(f", below {multiple:g}")
     if body == 0:
-        return 0.0, f"{detail}, without direction"
-    way = "up" if body > 0 else "down"
-    return math.copysign(graded(ranges / multiple), body), f"{detail}: {way}"
+        return 0.0, lambda: seen(", without direction")
+    strength = math.copysign(graded(ranges / multiple), body)
+    return strength, lambda: seen(": up" if body > 0 else ": down")
 
 
 ATR_BREAKOUT = Strategy(

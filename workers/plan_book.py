@@ -70,10 +70,12 @@ class PlanBook:
         self._market = market
         self._plans: dict[int, Plan] = {}
         self._tables: dict[int, SlotTable] = {}
+        self._newest: dict[WindowName, Candles] = {}
 
     def forget(self) -> None:
         """Drops every table: Redis has restarted and frames may differ."""
         self._tables.clear()
+        self._newest.clear()
 
     async def table(self, frame: Frame, plan_ids: Iterable[int], late: bool) -> SlotTable:
         """The tables of a slot, with the signals of these plans in them.
@@ -159,7 +161,10 @@ class PlanBook:
         except WindowGone:
             windows = await self._windows_left(unread, table.frame)
         for name, window in windows.items():
-            table.candles[name] = Candles(*window.candles)
+            table.candles[name] = candles = Candles(*window.candles)
+            if name in self._newest:
+                candles.follow(self._newest[name])
+            self._newest[name] = candles
         return np.array([self._evaluate(table, plan_id) for plan_id in plan_ids])
 
     async def _windows_left(

@@ -223,9 +223,9 @@ def test_the_warm_up_is_enough_and_fits_the_window(strategy: Strategy) -> None:
         params = catalog.snap_params(strategy, given)
         needed = strategy.warm_up_bars(params)
         assert needed < WINDOW_BARS
-        value, detail = strategy.function(
-            moving(needed + 1), moving(needed + 1).close, **strategy.plan_params(params)
-        )
+        candles = moving(needed + 1)
+        value, words = strategy.function(candles, candles.close, **strategy.plan_params(params))
+        detail = words if isinstance(words, str) else words()
         assert np.isfinite(value), detail
         assert "not moved" not in detail
         assert "nan" not in detail
