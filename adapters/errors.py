@@ -5,6 +5,7 @@ AdapterError
 ├── ShardError
 │   └── ShardFull    an inbox or an event stream is at its bound
 ├── DatabaseError    see adapters/db/errors.py
+├── BrokenBlock      a minute of the archive cannot be read (adapters/market_archive.py)
 ├── PriceSourceError  there is no such source, or its files cannot be played (adapters/prices.py)
 └── WindowGone       the candles of a frame are not kept any more (adapters/market_bars.py)
 """

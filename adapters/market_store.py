@@ -182,8 +182,12 @@ class MarketStore:
 
     async def get_signals(self, slot: int) -> SlotSignals:
         """All signals of a slot so far."""
-        data = await self._redis.get(keys.market_signals(slot)) or b""
-        bits = np.frombuffer(data, "<i8")
-        known = bits != 0
-        values = np.where(known, bits.view("<f8"), np.nan) + 0.0
-        return SlotSignals(values, known)
+        return decode_signals(await self._redis.get(keys.market_signals(slot)) or b"")
+
+
+def decode_signals(data: bytes) -> SlotSignals:
+    """The signals of a slot as they lie in Redis and in the archive."""
+    bits = np.frombuffer(data, "<i8")
+    known = bits != 0
+    values = np.where(known, bits.view("<f8"), np.nan) + 0.0
+    return SlotSignals(values, known)

@@ -20,6 +20,7 @@ from adapters.redis_client import AWAY, Redis, retry_policy, script
 
 TICK, FRAME, LEDGER = "tick_shard", "make_frame", "store_events"
 REPAIR, SWEEP, PRUNE = "push_unapplied", "sweep_streams", "prune_history"
+ARCHIVE = "archive_market"
 """Names of the job functions."""
 
 MARKET_QUEUE, LEDGER_QUEUE, CHORE_QUEUE = (

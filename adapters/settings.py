@@ -156,6 +156,12 @@ class Settings:
     workers: int = _setting(
         "ARTIC_WORKERS", read.whole_number(1, 256), "worker processes of `artic up`", default="2"
     )
+    journal_hours: int = _setting(
+        "ARTIC_JOURNAL_HOURS",
+        read.whole_number(1, 24 * 366),
+        "how long decisions can be replayed: what each slot saw is kept so long",
+        default="48",
+    )
     data_dir: Path = _setting(
         "ARTIC_DATA_DIR", read.folder, "where `artic up` keeps everything", default=".artic"
     )

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -10,7 +11,8 @@ import typer
 from adapters.errors import AdapterError
 from adapters.settings import SettingsError, load_settings
 from cli.parts import MakeParts, module, product_parts, python_path
-from cli.terminal import complain, say
+from cli.running import settings_of_pool
+from cli.terminal import CommandError, complain, say
 from cli.up import UpOptions, up
 
 app = typer.Typer(
@@ -76,9 +78,28 @@ def migrate_command() -> None:
         raise typer.Exit(1) from None
 
 
+_PASSED_ON = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
+
+
+@app.command(context_settings=_PASSED_ON)
+def replay(context: typer.Context) -> None:
+    """Makes an agent's decisions once more and compares: AGENT --from TIME --to TIME [--ticks]."""
+    _become_on_pool("workers.replay", *context.args)
+
+
 def main(make_parts: MakeParts = product_parts) -> None:
     """The console script. What `up` starts is an argument, for tests of the supervisor."""
     app(obj=make_parts)
+
+
+def _become_on_pool(name: str, *arguments: str) -> NoReturn:
+    """Turns into a process that works on a pool; on that of `artic up` if no other is named."""
+    try:
+        told = settings_of_pool(os.environ)
+    except (SettingsError, CommandError) as error:
+        complain(error)
+        raise typer.Exit(1) from None
+    _turn_into(name, *arguments, told=told)
 
 
 def _become(name: str, *arguments: str) -> NoReturn:
@@ -90,9 +111,13 @@ def _become(name: str, *arguments: str) -> NoReturn:
     except SettingsError as error:
         complain(error)
         raise typer.Exit(1) from None
+    _turn_into(name, *arguments, told=os.environ)
+
+
+def _turn_into(name: str, *arguments: str, told: Mapping[str, str]) -> NoReturn:
     command = module(name, *arguments)
     path = python_path(os.environ.get("PYTHONPATH", ""))
-    os.execve(command[0], command, os.environ | {"PYTHONPATH": path})
+    os.execve(command[0], command, {**told, "PYTHONPATH": path})
 
 
 if __name__ == "__main__":

@@ -28,6 +28,7 @@ from cli.demo import open_demo
 from cli.own_secrets import own_secrets
 from cli.parts import MakeParts, Parts
 from cli.readiness import until_ready
+from cli.running import told_to_others
 from cli.terminal import CommandError, complain, say
 
 _WATCH_S = 0.5
@@ -116,6 +117,7 @@ class Supervisor:
         await parts.migrate(settings.database_url)
         await self._start_parts(parts, settings.data_dir, running)
         await until_ready(settings, self._children)
+        running.enter_context(told_to_others(settings))
         say(f"Hub ready on {settings.own_hub_url} ({time.monotonic() - began:.1f} s)")
         say(f"Agent endpoint on http://{settings.shim_host}:{settings.shim_port}")
         say(price_line(settings.price_source))

@@ -7,7 +7,7 @@ from typing import Any
 
 from adapters import queue as jobs
 from adapters import redis_keys as keys
-from adapters.db import agents, history, logins, repeatable, reported
+from adapters.db import agents, history, journal, logins, repeatable, reported
 from adapters.db.agents import Agent
 from adapters.db.errors import DatabaseAway
 from adapters.recovery import recover_shard
@@ -67,7 +67,7 @@ async def _push_to(pool: PoolContext, shard: int, lacking: list[Agent]) -> None:
 
 
 async def prune_history(ctx: dict[str, Any]) -> None:
-    """arq job: drops messages, logs and refresh tokens beyond their retention."""
+    """arq job: drops messages, logs, journal and refresh tokens beyond their retention."""
     pool: PoolContext = ctx["pool"]
     try:
         now = datetime.fromtimestamp(pool.clock.now(), UTC)
@@ -76,5 +76,7 @@ async def prune_history(ctx: dict[str, Any]) -> None:
         await logins.prune_refresh_tokens(pool.database, now)
         await repeatable.prune_requests(pool.database, now - repeatable.KEPT)
         await reported.prune_events(pool.database, now - LOGS_KEPT)
+        kept_s = pool.settings.journal_hours * 3600
+        await journal.prune_journal(pool.database, int(pool.clock.now()) - kept_s)
     except DatabaseAway as error:
         logger.warning("pruning waits for PostgreSQL: %s", error)

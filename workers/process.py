@@ -16,6 +16,7 @@ from arq.worker import func
 from adapters import queue as jobs
 from adapters import redis_keys as keys
 from adapters.redis_client import AWAY
+from workers.archive_job import archive_market
 from workers.chores import prune_history, push_unapplied, sweep_streams
 from workers.context import PoolContext
 from workers.due_worker import DueWorker
@@ -51,6 +52,7 @@ class WorkerProcess:
                 [
                     func(push_unapplied, name=jobs.REPAIR),
                     func(sweep_streams, name=jobs.SWEEP),
+                    func(archive_market, name=jobs.ARCHIVE),
                     func(prune_history, name=jobs.PRUNE),
                 ],
             ),

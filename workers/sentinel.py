@@ -36,7 +36,7 @@ REPORT_TTL_S = 30
 FRAMES_AHEAD = 3
 """Frames that are ordered in advance: as many slots as pass before the partitions of a worker that
 was killed are served again. A slot in which nobody asks for its frame never gets one."""
-SWEEP_MS, REPAIR_MS, PRUNE_MS = 1_000, 2_000, 3_600_000
+SWEEP_MS, REPAIR_MS, ARCHIVE_MS, PRUNE_MS = 1_000, 2_000, 60_000, 3_600_000
 """Periods of the chores."""
 
 
@@ -142,6 +142,7 @@ class Sentinel:
             *(jobs.frame(now_ms // 1000 + ahead) for ahead in range(1, FRAMES_AHEAD + 1)),
             jobs.chore(jobs.SWEEP, now_ms, SWEEP_MS),
             jobs.chore(jobs.REPAIR, now_ms, REPAIR_MS),
+            jobs.chore(jobs.ARCHIVE, now_ms, ARCHIVE_MS),
             jobs.chore(jobs.PRUNE, now_ms, PRUNE_MS),
         )
 

@@ -136,7 +136,7 @@ async def prune_logs(database: Database, before: datetime) -> int:
         )
 
 
-async def prune_in_batches(con: Connection, statement: str, before: datetime) -> int:
+async def prune_in_batches(con: Connection, statement: str, before: datetime | int) -> int:
     """Runs a DELETE of ($1 before, $2 rows at once) until nothing is left; answers how many."""
     total = 0
     while True:

@@ -17,6 +17,7 @@ import asyncpg
 from adapters.db import ledger_sql as sql
 from adapters.db.connection import Connection, Database, connection
 from adapters.db.errors import DatabaseBusy, LedgerConflict, Unstorable
+from adapters.db.journal import write_journal
 from adapters.db.ledger_repeats import check_repeats
 from adapters.db.ledger_rows import (
     Broken,
@@ -190,6 +191,7 @@ async def _write_halves(con: Connection, done: _Batch, entries: Sequence[Entry])
 async def _write_whole(con: Connection, done: _Batch, entries: Sequence[Entry]) -> None:
     async with con.transaction():
         written = await sql.write(con, entries, done.seqs)
+        await write_journal(con, (entry.fact for entry in entries if entry.lines))
     done.seqs = written.seqs
     done.messages += written.messages
     for place, state in written.states.items():
