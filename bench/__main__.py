@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Callable
 
-from bench import density, first_tick, trades
+from bench import density, first_tick, hub, trades
 
 Measurement = tuple[Callable[[list[str]], int], list[str], list[str]]
 
@@ -17,6 +17,11 @@ MEASUREMENTS: dict[str, Measurement] = {
     "first-tick": (first_tick.main, ["--agents", "20"], []),
     "trades": (trades.main, ["--seconds", "30"], []),
     "kill": (trades.main, ["--seconds", "40", "--kill"], ["--kill"]),
+    "hub": (
+        hub.main,
+        ["--seconds", "1", "--rounds", "3", "--agents", "2000", "--sockets", "200"],
+        [],
+    ),
 }
 """By name: what runs, its arguments in the short set, and at full size."""
 

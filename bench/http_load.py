@@ -1,6 +1,8 @@
 """Many HTTP/1.1 clients in one process, each sending its next request when the answer is there.
 
-Written on plain streams: a full client library would cost more than the server it measures.
+Written on bare protocols: a client library, or asyncio's streams, would cost more than the server
+they measure. What these clients cost themselves is measured, too: a full core of it would mean
+that the figures are theirs and not the server's.
 """
 
 import asyncio
@@ -10,22 +12,25 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import cast
 from urllib.parse import urlsplit
 
 from bench.stack import BenchError
 
-_LENGTH = b"content-length:"
+_LENGTH = b"\r\ncontent-length:"
+_HEAD_END = b"\r\n\r\n"
 MakeRequest = Callable[[], bytes]
 
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """Answers a second, and latencies in milliseconds."""
+    """Answers a second, latencies in milliseconds, and how much of a core the clients took."""
 
     per_second: float
     p50_ms: float
     p99_ms: float
     answers: int
+    clients_cores: float
 
 
 def request_bytes(
@@ -47,46 +52,108 @@ async def load(
     """Sends for so many seconds, or until there were so many answers.
 
     Raises:
-        BenchError: an answer was no success.
+        BenchError: an answer was no success, or a connection ended.
     """
-    latencies: list[float] = []
+    where = urlsplit(url)
+    host, port = where.hostname or "127.0.0.1", where.port or 80
+    loop = asyncio.get_running_loop()
     until = time.perf_counter() + seconds if seconds else math.inf
     counter = itertools.count()
-    began = time.perf_counter()
+    latencies: list[float] = []
 
-    async def one_client() -> None:
-        where = urlsplit(url)
-        reader, writer = await asyncio.open_connection(where.hostname, where.port)
-        try:
-            while time.perf_counter() < until and (not answers or next(counter) < answers):
-                sent = time.perf_counter()
-                writer.write(make())
-                await _read_answer(reader)
-                latencies.append(time.perf_counter() - sent)
-        finally:
-            writer.close()
+    def next_request() -> bytes | None:
+        over = time.perf_counter() >= until or (answers and next(counter) >= answers)
+        return None if over else make()
 
-    async with asyncio.TaskGroup() as tasks:
-        for _ in range(clients):
-            tasks.create_task(one_client())
+    began, cpu_began = time.perf_counter(), time.process_time()
+    opened = [
+        await loop.create_connection(lambda: _Client(next_request, latencies), host, port)
+        for _ in range(clients)
+    ]
+    try:
+        for _, client in opened:
+            client.send_next()
+        await asyncio.gather(*(client.done for _, client in opened))
+    finally:
+        for transport, client in opened:
+            client.done.cancel()
+            transport.abort()
     took = time.perf_counter() - began
     ordered = sorted(latencies)
     return Load(
         per_second=len(ordered) / took,
-        p50_ms=1000 * _percentile(ordered, 0.50),
-        p99_ms=1000 * _percentile(ordered, 0.99),
+        p50_ms=1000 * percentile(ordered, 0.50),
+        p99_ms=1000 * percentile(ordered, 0.99),
         answers=len(ordered),
+        clients_cores=(time.process_time() - cpu_began) / took,
     )
 
 
-async def _read_answer(reader: asyncio.StreamReader) -> None:
-    head = await reader.readuntil(b"\r\n\r\n")
+class _Client(asyncio.Protocol):
+    """One connection. `done` ends when there is no next request, or with a BenchError."""
+
+    def __init__(self, next_request: Callable[[], bytes | None], latencies: list[float]) -> None:
+        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._next_request = next_request
+        self._latencies = latencies
+        self._transport: asyncio.WriteTransport | None = None
+        self._received = bytearray()
+        self._length = 0
+        """Of the whole answer, 0 until its head is there."""
+        self._sent = 0.0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.WriteTransport, transport)  # uvloop's derive from nothing
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._fail("the server closed the connection")
+
+    def send_next(self) -> None:
+        """Sends the next request, or is done."""
+        request = self._next_request()
+        if request is None:
+            self._end()
+            return
+        assert self._transport is not None
+        self._sent = time.perf_counter()
+        self._transport.write(request)
+
+    def data_received(self, data: bytes) -> None:
+        self._received += data
+        if not self._length:
+            end = self._received.find(_HEAD_END)
+            if end < 0:
+                return
+            length = _content_length(bytes(self._received[:end]))
+            if length is None:
+                self._fail(f"an answer does not say its length: {bytes(self._received[:200])!r}")
+                return
+            self._length = end + len(_HEAD_END) + length
+        if len(self._received) < self._length:
+            return
+        if self._received[9:10] != b"2":
+            self._fail(bytes(self._received[:500]).decode("ascii", "replace"))
+            return
+        self._latencies.append(time.perf_counter() - self._sent)
+        self._received.clear()
+        self._length = 0
+        self.send_next()
+
+    def _end(self) -> None:
+        if not self.done.done():
+            self.done.set_result(None)
+
+    def _fail(self, why: str) -> None:
+        if not self.done.done():
+            self.done.set_exception(BenchError(why))
+
+
+def _content_length(head: bytes) -> int | None:
     lowered = head.lower()
-    at = lowered.index(_LENGTH) + len(_LENGTH)
-    body = await reader.readexactly(int(lowered[at : lowered.index(b"\r\n", at)]))
-    if head[9:10] != b"2":
-        raise BenchError(f"{head.splitlines()[0].decode()}: {body[:300].decode()}")
+    at = lowered.find(_LENGTH)
+    return None if at < 0 else int(lowered[at + len(_LENGTH) :].split(b"\r\n", 1)[0])
 
 
-def _percentile(ordered: list[float], share: float) -> float:
+def percentile(ordered: list[float], share: float) -> float:
+    """The smallest of some ordered values that so large a share of them does not exceed."""
     return ordered[max(math.ceil(share * len(ordered)) - 1, 0)] if ordered else math.nan

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -200,7 +200,10 @@ def replay(speed: int) -> str:
     return f"replay:{path}@{speed}"
 
 
-def measured(measurement: Coroutine[Any, Any, int]) -> int:
+def measured(
+    measurement: Coroutine[Any, Any, int],
+    loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = None,
+) -> int:
     """Runs a measurement to its end; SIGTERM stops it in order, as Ctrl-C does."""
 
     async def guarded() -> int:
@@ -209,7 +212,8 @@ def measured(measurement: Coroutine[Any, Any, int]) -> int:
         return await task
 
     try:
-        return asyncio.run(guarded())
+        with asyncio.Runner(loop_factory=loop_factory) as runner:
+            return runner.run(guarded())
     except BenchError as error:
         print(f"FAILED: {error}", file=sys.stderr)
         return 1
