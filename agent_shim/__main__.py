@@ -47,6 +47,7 @@ def server_config(settings: ShimSettings) -> uvicorn.Config:
     hub = HubClient(settings.hub_url, settings.internal_secret)
     return uvicorn.Config(
         create_app(hub, settings.only_agent),
+        http="h11",  # the parser that bounds how long a header may be
         ws="none",
         lifespan="on",
         log_config=None,

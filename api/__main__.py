@@ -11,6 +11,7 @@ from adapters.log import configure_logging
 from adapters.prices import PriceSourceError, open_source
 from adapters.settings import Settings, load_settings_or_exit
 from api.app import create_app
+from api.http_heads import BoundedHttp
 
 GRACE_S = 5
 SOCKET_BYTES_MAX = 16_384
@@ -30,6 +31,7 @@ def server_config(app: Starlette, settings: Settings) -> uvicorn.Config:
         access_log=False,
         server_header=False,
         lifespan="on",
+        http=BoundedHttp,
         timeout_graceful_shutdown=GRACE_S,
         ws_max_size=SOCKET_BYTES_MAX,
         ws_per_message_deflate=False,  # it keeps some hundred kilobytes for each client

@@ -9,6 +9,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 log = logging.getLogger("artic.access")
 
+PATH_BYTES_MAX = 300
+"""Of a path in the log; the hub's own are shorter."""
+
 
 class AccessLog:
     """ASGI middleware."""
@@ -34,6 +37,6 @@ class AccessLog:
         finally:
             # The raw path is percent-encoded: nobody writes lines of their own into the log.
             raw = scope.get("raw_path") or scope["path"].encode("ascii", "backslashreplace")
-            path = raw.partition(b"?")[0].decode("ascii", "backslashreplace")
+            path = raw.partition(b"?")[0][:PATH_BYTES_MAX].decode("ascii", "backslashreplace")
             took_ms = (time.perf_counter() - began) * 1000
             log.info("%s %s %d %.1f ms", scope["method"], path, status, took_ms)

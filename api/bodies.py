@@ -5,6 +5,7 @@ the walker here converts field by field, and reports unknown fields and fields t
 contract knows but this version does not serve.
 """
 
+import asyncio
 import re
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Literal, TypeVar, get_args, get_origin
@@ -16,6 +17,9 @@ from api.errors import WHOLE, FieldError, Problem, bad_input
 from api.strict_json import MalformedJson, parse_json
 
 BODY_BYTES_MAX = 1_000_000
+BODY_S_MAX = 30.0
+HANG_UP = {"Connection": "close"}
+"""What is still to come of a body would be read as the next request."""
 FIELD_NAME_CHARACTERS_MAX = 64
 
 UNKNOWN = "unknown field"
@@ -115,13 +119,16 @@ async def _read_bytes(request: Request) -> bytes:
     chunks: list[bytes] = []
     length = 0
     try:
-        async for chunk in request.stream():
-            length += len(chunk)
-            if length > BODY_BYTES_MAX:
-                raise _too_large()
-            chunks.append(chunk)
+        async with asyncio.timeout(BODY_S_MAX):
+            async for chunk in request.stream():
+                length += len(chunk)
+                if length > BODY_BYTES_MAX:
+                    raise _too_large()
+                chunks.append(chunk)
     except ClientDisconnect as error:
         raise Problem(400, "the body ended early") from error
+    except TimeoutError as error:
+        raise Problem(400, "the body did not arrive in time", headers=HANG_UP) from error
     return b"".join(chunks)
 
 

@@ -1,0 +1,91 @@
+"""HTTP/1.1 as uvicorn serves it, with the bounds that its parser lacks.
+
+httptools gathers a header until it ends, however long it is and takes. Without these bounds anybody
+could fill the hub's memory, or hold its connections, without a credential.
+"""
+
+import asyncio
+from typing import Any, Final, cast
+
+import msgspec
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from api.errors import TITLES, ProblemAnswer
+
+HEAD_BYTES_MAX: Final = 65_536
+"""Of a request line with its headers. One more read of the socket (256 KB) may stand above it."""
+HEAD_S_MAX: Final = 20.0
+"""From the first byte of a request, or the beginning of a connection, to the end of its head."""
+TOO_LONG: Final = f"the headers are longer than {HEAD_BYTES_MAX} bytes"
+
+
+class BoundedHttp(HttpToolsProtocol):
+    """The protocol of one connection."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._unparsed_bytes = 0
+        """Received since the parser last had something whole: a head, a piece of body, an end."""
+        self._in_body = False
+        self._waits_since = self.loop.time()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begins to watch how long the head takes."""
+        super().connection_made(cast(asyncio.Transport, transport))
+        self.loop.call_later(HEAD_S_MAX, self._check_patience)
+
+    def data_received(self, data: bytes) -> None:
+        """Counts what the parser keeps for itself."""
+        self._unparsed_bytes += len(data)
+        super().data_received(data)
+        if self._unparsed_bytes > HEAD_BYTES_MAX and not self.transport.is_closing():
+            self._refuse(431, TOO_LONG)
+
+    def on_message_begin(self) -> None:
+        """The first byte of a request."""
+        self._waits_since = self.loop.time()
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        """The head is whole."""
+        self._unparsed_bytes = 0
+        self._in_body = True
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """A piece of the body."""
+        self._unparsed_bytes = 0
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """The request is whole."""
+        self._unparsed_bytes = 0
+        self._in_body = False
+        super().on_message_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        """What is no HTTP."""
+        self._refuse(400, "this is not HTTP/1.1 as the hub understands it")
+
+    def _check_patience(self) -> None:
+        if self.transport.is_closing() or self.transport.get_protocol() is not self:
+            return  # ended, or a WebSocket by now
+        waits_s = self.loop.time() - self._waits_since
+        answers = self.cycle is not None and not self.cycle.response_complete
+        idles = self.timeout_keep_alive_task is not None  # that ends by itself
+        if waits_s >= HEAD_S_MAX and not (self._in_body or answers or idles):
+            self._refuse(408, "the headers did not arrive in time")
+            return
+        self.loop.call_later(HEAD_S_MAX, self._check_patience)
+
+    def _refuse(self, status: int, detail: str) -> None:
+        problem = ProblemAnswer("about:blank", TITLES[status], status, detail)
+        body = msgspec.json.encode(problem)
+        head = (
+            f"HTTP/1.1 {status} {TITLES[status]}\r\n"
+            "content-type: application/problem+json\r\n"
+            f"content-length: {len(body)}\r\n"
+            "connection: close\r\n\r\n"
+        )
+        self.transport.write(head.encode("ascii") + body)
+        self.transport.close()
