@@ -25,8 +25,9 @@ import pytest
 
 from adapters.embedded_postgres import EmbeddedPostgres
 from adapters.embedded_redis import EmbeddedRedis
-from adapters.redis_client import open_redis
+from adapters.redis_client import Redis, open_redis
 from adapters.settings import Settings, load_settings
+from tests.servers.redis_wire import open_memory_redis
 
 T = TypeVar("T")
 
@@ -125,6 +126,21 @@ async def redis_url(redis_server: str) -> str:
     await client.flushall()
     await client.aclose()
     return redis_server
+
+
+@pytest.fixture(params=["real", "memory"])
+def either_redis_url(request: pytest.FixtureRequest) -> str | None:
+    """URL of a real server; None for one in memory."""
+    return request.getfixturevalue("redis_server") if request.param == "real" else None
+
+
+@pytest.fixture
+async def either_redis(either_redis_url: str | None) -> AsyncIterator[Redis]:
+    """A client of an empty Redis: of a real server, and once more of the one in memory."""
+    client = open_redis(either_redis_url) if either_redis_url else open_memory_redis()
+    await client.flushall()
+    yield client
+    await client.aclose()
 
 
 @pytest.fixture

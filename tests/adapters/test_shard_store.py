@@ -1,6 +1,5 @@
 """The commit: what it refuses, and that a refusal writes nothing."""
 
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Any
 
@@ -8,7 +7,7 @@ import numpy as np
 import pytest
 
 from adapters import redis_keys as keys
-from adapters.redis_client import Redis, command, open_redis
+from adapters.redis_client import Redis, command
 from adapters.shard_store import (
     WHOLE_TABLE_ABOVE,
     Commit,
@@ -25,10 +24,9 @@ SHARD = 7
 
 
 @pytest.fixture
-async def redis(redis_url: str) -> AsyncIterator[Redis]:
-    client = open_redis(redis_url)
-    yield client
-    await client.aclose()
+def redis(either_redis: Redis) -> Redis:
+    """The scripts do the same on a real server and on the one in memory."""
+    return either_redis
 
 
 @pytest.fixture
