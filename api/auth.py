@@ -11,6 +11,7 @@ from uuid import UUID
 from starlette.requests import Request
 
 from adapters.tokens import TokenRefused
+from api.bodies import usual_uuid
 from api.errors import Problem, not_found
 from api.hub import Hub, hub_of
 
@@ -83,11 +84,7 @@ def check_internal_secret(request: Request) -> None:
 
 def agent_id_of(request: Request) -> UUID:
     """The id in the path; what is no UUID in its usual form names no agent (404)."""
-    text = request.path_params["agent_id"]
-    try:
-        agent_id = UUID(text)
-    except ValueError as error:
-        raise not_found("agent") from error
-    if str(agent_id) != text.lower():
+    agent_id = usual_uuid(request.path_params["agent_id"])
+    if agent_id is None:
         raise not_found("agent")
     return agent_id

@@ -7,11 +7,12 @@ contract knows but this version does not serve.
 
 import asyncio
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Literal, TypeVar, get_args, get_origin
+from uuid import UUID
 
 import msgspec
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import ClientDisconnect, HTTPConnection, Request
 
 from api.errors import WHOLE, FieldError, Problem, bad_input
 from api.strict_json import MalformedJson, parse_json
@@ -67,9 +68,13 @@ async def read_json(request: Request, *, may_be_empty: bool = False) -> object:
         raise Problem(400, str(error)) from error
 
 
-def read_query(request: Request, query: type[B]) -> B:
+def read_query(connection: HTTPConnection, query: type[B]) -> B:
     """The checked query parameters, or Problem 422. Unknown ones are refused, too."""
-    pairs = request.query_params.multi_items()
+    return check_query(connection.query_params.multi_items(), query)
+
+
+def check_query(pairs: Sequence[tuple[str, str]], query: type[B]) -> B:
+    """The struct that (name, value) pairs stand for, or Problem 422."""
     given = dict(pairs)
     errors = [
         FieldError(name[:FIELD_NAME_CHARACTERS_MAX], TWICE)
@@ -110,6 +115,15 @@ def contract_fields(body: type[Body]) -> list[str]:
     """The names of all fields that the contract has, served or not."""
     served = [field.encode_name for field in msgspec.structs.fields(body)]
     return served + sorted(body.not_built)
+
+
+def usual_uuid(text: str) -> UUID | None:
+    """The UUID of a text in its usual form, 8-4-4-4-12; None for any other."""
+    try:
+        found = UUID(text)
+    except ValueError:
+        return None
+    return found if str(found) == text.lower() else None
 
 
 async def _read_bytes(request: Request) -> bytes:

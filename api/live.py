@@ -47,6 +47,8 @@ REPLAY_PAGE = 500
 CHECK_EVERY_S = 15.0
 """The record is asked so often whether a message was missed (a ledger may die before it tells)."""
 RETRY_S = 1.0
+PATIENCE_S = 0.5
+"""How long a client waits for the record before it is connected."""
 COALESCE_S = 0.1
 """Before the record is read: many changes at once cost one reading."""
 
@@ -142,19 +144,36 @@ class LiveFeed:
     async def join(self, user_id: UUID, watcher: Watcher) -> None:
         """From now on the watcher gets what happens to the user's agents."""
         topic = self.topics.get(user_id)
+        is_new = topic is None
         if topic is None:
             topic = self.topics[user_id] = Topic(user_id)
             self._channels[topic.channel] = topic
-            await self._broadcasts.subscribe(topic.channel)
-        topic.watchers.add(watcher)
         if watcher.wishes.since is not None:
             watcher.after, watcher.replaying = watcher.wishes.since, True
+        topic.watchers.add(watcher)  # before anything is awaited: others leave meanwhile
+        if is_new:
+            await self._broadcasts.subscribe(topic.channel)
+        if watcher.wishes.since is None and topic.order.last is None:
+            # Nobody knows yet where the record begins for this process: by replay, from now on.
+            watcher.replaying = True
+            watcher.after = await self._newest_seq(user_id)
+            watcher.replaying = watcher.after is not None
         # A status of everything to begin with; the others get one more, which does no harm.
         for watched in topic.agents.values():
             watched.shown = None
             self._look_at(watched.agent.shard)
         if topic.record_due:
             self._record_news.set()
+
+    async def _newest_seq(self, user_id: UUID) -> int | None:
+        """seq of the user's newest message; None where PostgreSQL does not say so in time."""
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                user = await users.get(self._database, user_id)
+        except (DatabaseError, TimeoutError) as error:
+            log.warning("a stream begins without the record: %s", error)
+            return None
+        return 0 if user is None else user.message_seq
 
     async def leave(self, user_id: UUID, watcher: Watcher) -> None:
         """The watcher has gone."""

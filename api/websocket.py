@@ -10,7 +10,7 @@ import logging
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from adapters.db.errors import DatabaseError
-from api.auth import Caller, caller_of_token
+from api.auth import SCOPE_KEY, Caller, caller_of_token
 from api.errors import Problem
 from api.hub import Hub, hub_of
 from api.live import Watcher
@@ -32,21 +32,27 @@ RETRY_S = 1.0
 async def stream(socket: WebSocket) -> None:
     """Accepts, then closes with 4401 for a bad token, so that browsers see why."""
     hub = hub_of(socket)
-    await socket.accept()
     try:
         caller = caller_of_token(hub, socket.query_params.get("token", ""))
     except Problem as problem:
+        await socket.accept()
         await _close(socket, CLOSE_BAD_TOKEN, problem.detail)
         return
-    wishes = read_wishes(socket.query_params)
+    socket.scope[SCOPE_KEY] = caller
+    wishes = read_wishes(socket.query_params.multi_items())
     if isinstance(wishes, str):
+        await socket.accept()
         await _close(socket, CLOSE_BAD_REQUEST, wishes)
         return
     watcher = Watcher(wishes)
     with hub.logins.following(caller.family_id) as ended:
-        await hub.live.join(caller.user_id, watcher)
         try:
+            # Before the client hears that it is connected: what happens from then on, it gets.
+            await hub.live.join(caller.user_id, watcher)
+            await socket.accept()
             await _serve(hub, caller, socket, watcher, ended)
+        except WebSocketDisconnect:
+            return  # gone before it was let in
         finally:
             await hub.live.leave(caller.user_id, watcher)
     if ended.is_set():

@@ -7,13 +7,14 @@ here and never dropped. An agent's status is worth nothing once there is a newer
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 from uuid import UUID
 
 import msgspec
 from msgspec import Meta
 
-from api.bodies import Body
+from api.bodies import Body, Check, check_query, usual_uuid
+from api.errors import Problem
 from api.status import AgentStatus
 from api.tick_lines import LogEntry
 
@@ -27,6 +28,9 @@ OUTBOX_BYTES_MAX = 4_000_000
 HELD_FACTS_MAX = 5_000
 """Facts of one user that wait for earlier ones; beyond it they are read from the record."""
 TICK_LINES_BATCH = 10
+SEQ_MAX = 999_999_999_999_999
+REASON_BYTES_MAX = 123
+"""Of the reason in a close frame (RFC 6455)."""
 CONFIGURATION_LEVELS = frozenset({"init", "start", "stop", "error"})
 """Log levels after which an agent's record may differ from what a hub remembers."""
 
@@ -201,12 +205,22 @@ class Outbox:
         return None
 
 
+def _ids(value: str) -> str | None:
+    return "expected ids with commas between them" if None in _uuids(value) else None
+
+
+def _uuids(value: str) -> list[UUID | None]:
+    return [usual_uuid(each) for each in value.split(",") if each]
+
+
 class Follow(Body, frozen=True, kw_only=True):
     """The query of GET /ws: ids of agents with commas between them, and the last seq seen."""
 
-    token: str
+    checks: ClassVar[Mapping[str, Check]] = {"agents": _ids}
+
+    token: str = ""
     agents: str | None = None
-    since: Annotated[int, Meta(ge=0)] | None = None
+    since: Annotated[int, Meta(ge=0, le=SEQ_MAX)] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,16 +235,14 @@ class Wishes:
         return self.agents is None or agent_id in self.agents
 
 
-def read_wishes(query: Mapping[str, str]) -> Wishes | str:
-    """The wishes of a query string, or what is wrong with it."""
-    since: int | None = None
-    if (text := query.get("since")) is not None:
-        if not text.isascii() or not text.isdecimal() or len(text) > 18:
-            return "since must be a whole number"
-        since = int(text)
-    if (ids := query.get("agents")) is None:
-        return Wishes(None, since)
+def read_wishes(pairs: Sequence[tuple[str, str]]) -> Wishes | str:
+    """The wishes of a query's (name, value) pairs, or what is wrong with them."""
     try:
-        return Wishes(frozenset(UUID(each) for each in ids.split(",") if each), since)
-    except ValueError:
-        return "agents must be ids with commas between them"
+        follow = check_query(pairs, Follow)
+    except Problem as problem:
+        told = (f"{error.field}: {error.message}" for error in problem.errors)
+        return "; ".join(told).encode()[:REASON_BYTES_MAX].decode(errors="ignore")
+    if follow.agents is None:
+        return Wishes(None, follow.since)
+    ids = frozenset(each for each in _uuids(follow.agents) if each is not None)
+    return Wishes(ids, follow.since)

@@ -13,6 +13,7 @@ from adapters import redis_keys as keys
 from adapters.db import history
 from adapters.redis_client import command
 from adapters.settings import Settings
+from api import live
 from tests.api.serving import ServedHub, receive, receive_until, serve
 from tests.conftest import wait_for
 from tests.integration.pool import TestPool, open_test_pool
@@ -130,6 +131,28 @@ async def test_since_replays_and_goes_on_without_gap_or_double(
                 assert seqs[-1] >= first[-1]
 
 
+async def test_nothing_is_missed_from_the_moment_of_connecting(
+    served: ServedHub, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The hub reads a second later where the record of this user begins."""
+    monkeypatch.setattr(live, "COALESCE_S", 1.0)
+    _, token = await served.token("alice")
+    secret = {"X-Internal-Secret": settings.internal_secret}
+    async with served.http(token) as http:
+        agent = (await http.post("/api/agents", json=TIGHT | {"auto_start": False})).json()["id"]
+        for number, (query, wanted) in enumerate((("", [1]), ("&since=0", [1, 2]), ("", [3]))):
+            async with served.socket(token, query) as stream:
+                entry = {"ts": number, "level": "warn", "message": "said at once"}
+                body = {"agent_id": agent, "entries": [entry]}
+                said = await http.post("/internal/logs", json=body, headers=secret)
+                assert said.json() == {"ok": True}
+                seen: list[dict[str, Any]] = []
+                while not seen or seen[-1].get("seq") != wanted[-1]:
+                    seen.append(await receive(stream))
+                assert facts(seen) == wanted
+        await wait_for(lambda: not served.hub.live.topics)
+
+
 async def test_a_stream_has_its_owners_agents_only(pool: TestPool, served: ServedHub) -> None:
     _, alices = await served.token("alice")
     _, bobs = await served.token("bob")
@@ -179,8 +202,9 @@ async def test_a_bad_token_is_accepted_and_closed(served: ServedHub, token: str)
 async def test_bad_wishes_are_closed(served: ServedHub) -> None:
     _, token = await served.token("alice")
     for query, reason in [
-        ("&since=x", "since must be a whole number"),
-        ("&agents=x", "agents must be ids with commas between them"),
+        ("&since=x", "since: expected a whole number"),
+        ("&agents=x", "agents: expected ids with commas between them"),
+        ("&agent=x", "agent: unknown field"),
     ]:
         async with served.socket(token, query) as stream:
             with pytest.raises(ConnectionClosed):

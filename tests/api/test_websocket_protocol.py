@@ -159,12 +159,22 @@ def test_messages_of_our_own() -> None:
         ({"since": "12", "agents": str(AGENT)}, Wishes(frozenset({AGENT}), 12)),
         ({"agents": f"{AGENT},{OTHER},"}, Wishes(frozenset({AGENT, OTHER}), None)),
         ({"agents": ""}, Wishes(frozenset(), None)),
-        ({"since": "-1"}, "since must be a whole number"),
-        ({"since": "1.5"}, "since must be a whole number"),
-        ({"since": "٣"}, "since must be a whole number"),
-        ({"since": "9" * 40}, "since must be a whole number"),
-        ({"agents": "all"}, "agents must be ids with commas between them"),
+        ({"since": "-1"}, "since: expected a whole number >= 0"),
+        ({"since": "1.5"}, "since: expected a whole number"),
+        ({"since": "٣"}, "since: expected a whole number"),
+        ({"since": ""}, "since: expected a whole number"),
+        ({"since": "9" * 40}, "since: expected a whole number <= 999999999999999"),
+        ({"agents": "all"}, "agents: expected ids with commas between them"),
+        ({"agents": AGENT.hex}, "agents: expected ids with commas between them"),
+        ({"agent": str(AGENT)}, "agent: unknown field"),
+        ({"é" * 64: ""}, "é" * 61),
+        ({"agents": "x", "since": "y"}, "agents: expected ids with commas between them; since: "
+         "expected a whole number"),
     ],
-)
+)  # fmt: skip
 def test_wishes(query: dict[str, str], wishes: Wishes | str) -> None:
-    assert read_wishes(query) == wishes
+    assert read_wishes([("token", "t"), *query.items()]) == wishes
+
+
+def test_a_wish_twice_is_none() -> None:
+    assert read_wishes([("since", "1"), ("since", "2")]) == "since: given more than once"
