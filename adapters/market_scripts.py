@@ -56,7 +56,7 @@ class MarketScripts:
     def __init__(self, redis: Redis) -> None:
         self._frame = script(redis, "frame")
         self._window = script(redis, "window")
-        self._signals = script(redis, "signals")
+        self._readings = script(redis, "readings")
 
     async def look(self, slot: int) -> FrameReply:
         """The frame of a slot, or what it takes to make it, or that it is too early or too late."""
@@ -95,15 +95,30 @@ class MarketScripts:
         )
         return answer
 
-    async def put_signals(self, slot: int, plan_ids: Ints, values: Floats) -> Floats:
-        """Sets what is not set yet; plan_ids ascend. Answers the values that stand."""
-        # +0.0 looks like "unknown": zero is kept as -0.0 and read back as 0.0.
-        kept = np.where(values == 0, -0.0, values).astype("<f8")
-        answer: bytes = await self._signals(
-            keys=[keys.market_signals(slot)],
-            args=[keys.FRAME_TTL_S, plan_ids.astype("<u4").tobytes(), kept.tobytes()],
+    async def put_readings(
+        self, slot: int, plan_ids: Ints, signals: Ints, windows: Ints, fractions: Ints
+    ) -> tuple[Ints, Ints, bool]:
+        """Sets what is not set yet; plan_ids and windows ascend, the others are bits.
+
+        Answers the bits that stand, and whether all of them are the given ones.
+        """
+        answer: list[bytes] = await self._readings(
+            keys=[keys.market_signals(slot), keys.market_readings(slot)],
+            args=[
+                keys.FRAME_TTL_S,
+                plan_ids.astype("<u4").tobytes(),
+                signals.astype("<i8").tobytes(),
+                windows.astype("<u4").tobytes(),
+                fractions.astype("<i8").tobytes(),
+            ],
         )
-        return np.frombuffer(answer, "<f8") + 0.0
+        assert answer is not None, "readings.lua was called with wrong arguments"
+        standing = [np.frombuffer(each, "<i8").astype(np.int64) for each in answer]
+        return (
+            standing[0] if answer[0] else signals,
+            standing[1] if answer[1] else fractions,
+            not answer[0] and not answer[1],
+        )
 
 
 def bar_records(numbers: Ints, bars: Floats) -> np.ndarray[tuple[int], np.dtype[np.void]]:

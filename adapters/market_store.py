@@ -1,4 +1,4 @@
-"""Frames, windows and signals in Redis, as every process of the pool sees them.
+"""Frames, windows, signals and readings in Redis, as every process of the pool sees them.
 
 A frame is made once, inside its slot by the clock of Redis, by whoever asks first; everybody uses
 what is stored. What a process remembers belongs to one run of Redis and is dropped with it.
@@ -10,18 +10,34 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
-import numpy as np
-from numpy.typing import NDArray
-
 from adapters import redis_keys as keys
 from adapters.market_bars import WindowGone, WindowName, WindowStore
 from adapters.market_scripts import Candidate, FrameReply, MarketScripts
 from adapters.market_windows import Window
 from adapters.prices import Anchor, PriceSource
 from adapters.redis_client import Redis
-from engine.frames import Floats, Frame, Ints, decode_frame, encode_frame, next_frame
+from adapters.slot_readings import (
+    Settled,
+    Signals,
+    SlotSignals,
+    decode_readings,
+    decode_signals,
+    read_readings,
+    read_signals,
+    reading_bits,
+    signal_bits,
+)
+from engine.frames import Floats, Frame, Ints, Mask, decode_frame, encode_frame, next_frame
 
-__all__ = ["FrameAnswer", "MarketStore", "SlotSignals", "Window", "WindowGone"]
+__all__ = [
+    "FrameAnswer",
+    "MarketStore",
+    "Settled",
+    "Signals",
+    "SlotSignals",
+    "Window",
+    "WindowGone",
+]
 
 ANCHOR_TOLD_EVERY_S: Final = 60
 FRAMES_REMEMBERED: Final = 128
@@ -42,14 +58,6 @@ class FrameAnswer:
     kind: Literal["frame", "early", "never"]
     frame: Frame | None = None
     now: float = 0.0
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class SlotSignals:
-    """Signals by plan id: values f8[P], NaN where there is none; known[P] where that is settled."""
-
-    values: Floats
-    known: NDArray[np.bool_]
 
 
 class MarketStore:
@@ -168,26 +176,33 @@ class MarketStore:
         """
         return await self._windows.windows(wanted, frame)
 
-    async def put_signals(self, slot: int, plan_ids: Ints, values: Floats) -> Floats:
-        """Offers the signals of plans for a slot; answers those that stand, in the same order.
+    async def put_readings(
+        self, slot: int, plan_ids: Ints, signals: Signals, windows: Ints, atr_fraction: Floats
+    ) -> Settled:
+        """Offers what a slot says; what somebody has stored before stands, for everybody.
 
-        Values may be NaN (computed, but there is none); ids are distinct.
+        signals go with plan_ids; atr_fraction, NaN for none, with windows (7 x the symbol's place
+        in the frame of the slot + the timeframe's). plan_ids and windows ascend.
         """
-        if not len(plan_ids):
-            return np.empty(0)
-        order = np.argsort(plan_ids)
-        standing = np.empty(len(plan_ids))
-        standing[order] = await self._scripts.put_signals(slot, plan_ids[order], values[order])
-        return standing
+        stood, fractions, ours = await self._scripts.put_readings(
+            slot, plan_ids, signal_bits(signals), windows, reading_bits(atr_fraction)
+        )
+        read = read_signals(stood)
+        standing = Signals(read.values, read.cannot_run)
+        return Settled(standing, read_readings(fractions)[0], ours)
+
+    async def get_readings(self, slot: int, plan_ids: Ints) -> tuple[SlotSignals, Floats, Mask]:
+        """What is stored so far: signals of plans (ascending) in their order, ATR by window (see
+        put_readings) and where that is settled.
+        """
+        first = int(plan_ids[0])
+        async with self._redis.pipeline(transaction=False) as pipeline:
+            pipeline.getrange(keys.market_signals(slot), first * 8, int(plan_ids[-1]) * 8 + 7)
+            pipeline.get(keys.market_readings(slot))
+            signals, readings = await pipeline.execute()
+        fractions, known = decode_readings(readings or b"")
+        return decode_signals(signals).of(plan_ids - first), fractions, known
 
     async def get_signals(self, slot: int) -> SlotSignals:
         """All signals of a slot so far."""
         return decode_signals(await self._redis.get(keys.market_signals(slot)) or b"")
-
-
-def decode_signals(data: bytes) -> SlotSignals:
-    """The signals of a slot as they lie in Redis and in the archive."""
-    bits = np.frombuffer(data, "<i8")
-    known = bits != 0
-    values = np.where(known, bits.view("<f8"), np.nan) + 0.0
-    return SlotSignals(values, known)

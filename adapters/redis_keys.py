@@ -11,7 +11,7 @@ TICK_PARTITIONS = 8
 """Queues of tick jobs. Two arq workers on one queue are no faster than one, so each has its own."""
 
 FRAME_TTL_S = 600
-"""How long frames, signals and the windows they name are kept."""
+"""How long frames, signals, readings and the windows they name are kept."""
 
 
 def _shard(shard: int, name: str) -> str:
@@ -59,8 +59,15 @@ def market_frame(slot: int) -> str:
 
 
 def market_signals(slot: int) -> str:
-    """String: a float64 for each plan id, eight zero bytes where none is known. FRAME_TTL_S."""
+    """String: 8 bytes for each plan id, all zero where nothing is known. FRAME_TTL_S."""
     return f"{PREFIX}{{market}}:signals:{slot}"
+
+
+def market_readings(slot: int) -> str:
+    """String: ATR(14) / last close for each symbol and timeframe of the slot's frame, 8 bytes each,
+    all zero where nothing is known. FRAME_TTL_S.
+    """
+    return f"{PREFIX}{{market}}:readings:{slot}"
 
 
 def market_bars(symbol: str, timeframe: str) -> str:

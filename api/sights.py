@@ -108,7 +108,7 @@ class Sights:
             log.warning("strategy %s failed: %s", agent.strategy_name, error, extra=whose)
             return None, f"the strategy failed: {type(error).__name__}"
         if not said.can_run:
-            return None, said.detail
+            return 0.0, said.detail
         stored = await self._stored_signal(agent.plan_id, frame.slot)
         return (said.value if stored is None else stored), said.detail
 

@@ -52,7 +52,8 @@ class ShardHead(Protocol):
 class Sight:
     """What the market says to one plan. Prices in USD, None where there is none; times Unix s.
 
-    signal is None where the strategy cannot say anything; detail says why, or what it saw.
+    signal is 0 where the strategy cannot run on its candles, None where there is none at all;
+    detail says why, or what it saw.
     """
 
     source: str

@@ -11,14 +11,15 @@ from difflib import get_close_matches
 from strategies import evaluation
 from strategies.base import Candles, Param, Params, ParamValue, Signal, Strategy
 from strategies.errors import InvalidParams, ParamProblem, StrategyError, UnknownStrategy
+from strategies.evaluation import Prepared
 from strategies.mean_reversion import BOLLINGER_REVERSION, RSI_SIGNAL, Z_SCORE
 from strategies.momentum import BREAKOUT, EMA_CROSSOVER, MACD_SIGNAL, SIMPLE_MOMENTUM
 from strategies.volatility import ATR_BREAKOUT
 
 __all__ = [
     "STRATEGIES", "Candles", "InvalidParams", "Param", "ParamProblem", "ParamValue", "Params",
-    "Signal", "Strategy", "StrategyError", "UnknownStrategy", "describe", "evaluate", "get",
-    "names", "nearest", "plan_key", "snap_params",
+    "Prepared", "Signal", "Strategy", "StrategyError", "UnknownStrategy", "describe", "evaluate",
+    "get", "names", "nearest", "plan_key", "prepare", "snap_params",
 ]  # fmt: skip
 
 STRATEGIES: tuple[Strategy, ...] = (
@@ -140,7 +141,12 @@ def evaluate(strategy: Strategy | str, candles: Candles, params: Params) -> Sign
     `params` as `snap_params` gives them, or as a plan holds them (without threshold). Never raises
     for data; raises UnknownStrategy, and whatever a broken strategy function raises.
     """
-    return evaluation.evaluate(_declared(strategy), candles, params)
+    return prepare(strategy, params).evaluate(candles)
+
+
+def prepare(strategy: Strategy | str, params: Params) -> Prepared:
+    """The strategy with its parameters, for whoever evaluates it again and again."""
+    return evaluation.prepare(_declared(strategy), params)
 
 
 def describe() -> list[dict[str, object]]:

@@ -5,29 +5,42 @@ raises is a fault of the strategy, and its error passes through to the caller.
 """
 
 import math
+from dataclasses import dataclass
 
-from strategies.base import WINDOW_BARS, Candles, Params, Signal, Strategy
+from strategies.base import WINDOW_BARS, Candles, Params, ParamValue, Signal, Strategy
 
 
-def evaluate(strategy: Strategy, candles: Candles, params: Params) -> Signal:
-    """The signal of `strategy` on the last WINDOW_BARS bars; parameters left out are defaults."""
-    bars = len(candles)
-    if bars > WINDOW_BARS:
-        candles = candles.last(WINDOW_BARS)
-        bars = WINDOW_BARS
+@dataclass(frozen=True, slots=True, eq=False)
+class Prepared:
+    """A strategy with its parameters chosen, to be evaluated on many windows."""
+
+    strategy: Strategy
+    chosen: dict[str, ParamValue]
+    needed: int  # closed bars
+
+    def evaluate(self, candles: Candles) -> Signal:
+        """The signal on the last WINDOW_BARS bars."""
+        bars = len(candles)
+        if bars > WINDOW_BARS:
+            candles = candles.last(WINDOW_BARS)
+            bars = WINDOW_BARS
+        closed = max(bars - 1, 0)
+        if bars == 0 or closed < self.needed:
+            return Signal(0.0, f"needs {self.needed} closed bars, has {closed}", can_run=False)
+        if candles.flaw:
+            return Signal(0.0, candles.flaw, can_run=False)
+        if self.strategy.needs_volume and not candles.has_volume:
+            return Signal(0.0, "needs volume, the price source gives none", can_run=False)
+        if candles.flat:
+            return Signal(0.0, f"the price has not moved in {bars} bars")
+        value, words = self.strategy.function(candles, candles.close, **self.chosen)
+        if not math.isfinite(value):
+            return Signal(0.0, f"no reading: {words if isinstance(words, str) else words()}")
+        # Adding 0.0 turns -0.0 into 0.0: two bit patterns for "nothing" would be two signals.
+        return Signal(max(-1.0, min(1.0, value)) + 0.0, words)
+
+
+def prepare(strategy: Strategy, params: Params) -> Prepared:
+    """Parameters left out are defaults."""
     chosen = strategy.plan_params(params)
-    closed = max(bars - 1, 0)
-    needed = strategy.warm_up(chosen)
-    if bars == 0 or closed < needed:
-        return Signal(0.0, f"needs {needed} closed bars, has {closed}", can_run=False)
-    if candles.flaw:
-        return Signal(0.0, candles.flaw, can_run=False)
-    if strategy.needs_volume and not candles.has_volume:
-        return Signal(0.0, "needs volume, the price source gives none", can_run=False)
-    if candles.flat:
-        return Signal(0.0, f"the price has not moved in {bars} bars")
-    value, words = strategy.function(candles, candles.close, **chosen)
-    if not math.isfinite(value):
-        return Signal(0.0, f"no reading: {words if isinstance(words, str) else words()}")
-    # Adding 0.0 turns -0.0 into 0.0: two bit patterns for "nothing" would be two signals.
-    return Signal(max(-1.0, min(1.0, value)) + 0.0, words)
+    return Prepared(strategy, chosen, strategy.warm_up(chosen))

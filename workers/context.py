@@ -17,6 +17,7 @@ from adapters.redis_client import Redis
 from adapters.redis_clock import RedisClock
 from adapters.settings import Settings
 from adapters.shard_store import ShardState, ShardStore
+from engine.frames import Ints
 from engine.rows import Mask, Rows
 from workers.plan_book import PlanBook
 from workers.settings import ENTRIES_STOP_AT_EVENTS
@@ -77,10 +78,11 @@ class PoolContext:
     """Events of each shard that the ledger has not stored, as the sentinel last saw it."""
     _entries_closed: set[int] = field(default_factory=set)
     _locks: dict[int, asyncio.Lock] = field(default_factory=dict)
-    _plan_sets: dict[int, tuple[Rows, Mask, frozenset[int]]] = field(default_factory=dict)
+    _plan_sets: dict[int, tuple[Rows, Mask, Ints]] = field(default_factory=dict)
 
-    def plans_in(self, shard: int, rows: Rows, due: Mask) -> frozenset[int]:
-        """The plans of the rows that a slot looks at: those due, and those with a position.
+    def plans_in(self, shard: int, rows: Rows, due: Mask) -> Ints:
+        """The plans of the rows that a slot looks at, ascending: those due, and those with a
+        position.
 
         Mostly a shard's rows are those of the slot before, and then so are their plans.
         """
@@ -88,7 +90,7 @@ class PoolContext:
         before = self._plan_sets.get(shard)
         if before is not None and before[0] is rows and np.array_equal(before[1], active):
             return before[2]
-        plans = frozenset(np.unique(rows["plan_id"][active]).tolist())
+        plans = np.unique(rows["plan_id"][active]).astype(np.int64)
         self._plan_sets[shard] = (rows, active, plans)
         return plans
 

@@ -1,65 +1,71 @@
 """Plans and their signals: one computation for each plan and slot, used by every agent on it.
 
-The engine works on tables indexed by plan id. This room fills them: prices from the frame,
-signals from the strategies, and what another worker has computed first wins, so that no
-difference of CPU, library or moment reaches a trade.
+The engine works on tables indexed by plan id. This room fills them: prices from the frame, signals
+from the strategies, and what another worker has computed first wins, so that no difference of CPU,
+library or moment reaches a trade. A plan whose window has not changed keeps its signal.
 """
 
 import asyncio
 import logging
-import math
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
-import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
 from adapters import redis_keys as keys
 from adapters.market_bars import WindowName
-from adapters.market_store import MarketStore, Window, WindowGone
+from adapters.market_store import MarketStore, Signals, Window, WindowGone
 from adapters.redis_client import Redis, command
-from engine.frames import PRICE_STALE_S, Frame
-from strategies import catalog
+from engine.frames import PRICE_STALE_S, TIMEFRAMES, Floats, Frame, Ints, Mask
 from strategies.base import Candles
+from workers.plan_columns import PlanColumns, WindowColumns, WindowsSeen, decode_plan, grown
 
 logger = logging.getLogger(__name__)
 
 SLOT_TABLES_KEPT = 70
 """Slots whose tables stay in memory: a catch-up reaches back 60."""
-
-Floats = NDArray[np.float64]
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What a plan id stands for."""
-
-    symbol: str
-    timeframe: str
-    strategy: str
-    params: dict[str, Any]
+CANDLES_KEPT = 3
+"""Slots whose candles stay in memory, 24 kB a window: shards tick half a second apart at most."""
 
 
 @dataclass(slots=True)
 class SlotTable:
-    """A slot as the engine sees it, indexed by plan id."""
+    """A slot as the engine sees it, indexed by plan id.
+
+    cannot_run and failed hold the words of plans whose strategy can't run on its candles, or
+    raised. windows, candles, atr_fraction_of and settled are indexed by window.
+    """
 
     frame: Frame
     price: Floats
-    fresh: NDArray[np.bool_]
+    fresh: Mask
     signal: Floats
-    known: NDArray[np.bool_]
-    candles: dict[tuple[str, str], Candles] = field(default_factory=dict)
+    known: Mask
+    atr_fraction: Floats
+    volatility: Floats
     failed: dict[int, str] = field(default_factory=dict)
+    cannot_run: dict[int, str] = field(default_factory=dict)
+    windows: WindowsSeen | None = None
+    candles: dict[int, Candles | None] = field(default_factory=dict)
+    atr_fraction_of: Floats = field(default_factory=lambda: np.full(0, np.nan))
+    settled: Mask = field(default_factory=lambda: np.zeros(0, np.bool_))
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
+    @classmethod
+    def empty(cls, frame: Frame, size: int) -> "SlotTable":
+        """Nothing known of any plan."""
+        numbers = [np.full(size, np.nan) for _ in range(4)]
+        masks = [np.zeros(size, np.bool_) for _ in range(2)]
+        return cls(frame, numbers[0], masks[0], numbers[1], masks[1], numbers[2], numbers[3])
 
-def decode_plan(definition: bytes) -> Plan:
-    """A plan from its JSON definition in Redis."""
-    fields = msgspec.json.decode(definition)
-    return Plan(fields["symbol"], fields["timeframe"], fields["strategy"], fields["params"])
+    def make_room(self, plans: int) -> None:
+        self.price = grown(self.price, plans, np.nan)
+        size = len(self.price)
+        self.fresh = grown(self.fresh, size, 0)
+        self.signal = grown(self.signal, size, np.nan)
+        self.known = grown(self.known, size, 0)
+        self.atr_fraction = grown(self.atr_fraction, size, np.nan)
+        self.volatility = grown(self.volatility, size, np.nan)
 
 
 class PlanBook:
@@ -68,104 +74,198 @@ class PlanBook:
     def __init__(self, redis: Redis, market: MarketStore) -> None:
         self._redis = redis
         self._market = market
-        self._plans: dict[int, Plan] = {}
+        self._plans = PlanColumns()
+        self._windows = WindowColumns()
         self._tables: dict[int, SlotTable] = {}
-        self._newest: dict[WindowName, Candles] = {}
 
     def forget(self) -> None:
-        """Drops every table: Redis has restarted and frames may differ."""
+        """Drops every table and signal: Redis has restarted and frames may differ."""
         self._tables.clear()
-        self._newest.clear()
+        self._plans.forget()
+        self._windows.forget()
 
-    async def table(self, frame: Frame, plan_ids: Iterable[int], late: bool) -> SlotTable:
-        """The tables of a slot, with the signals of these plans in them.
+    async def table(self, frame: Frame, plan_ids: Ints, late: bool) -> SlotTable:
+        """The tables of a slot, with the signals of these plans (ascending) in them.
 
         late: the slot is over, so somebody has probably stored its signals already.
         """
-        wanted = [plan_id for plan_id in plan_ids if plan_id > 0]
-        table = self._table_of(frame, max(wanted, default=0))
+        wanted = plan_ids[plan_ids > 0]
+        table = self._table_of(frame, int(wanted[-1]) + 1 if len(wanted) else 1)
         async with table.lock:
-            missing = [p for p in wanted if not table.known[p]]
-            if missing:
+            missing = wanted[~table.known[wanted]]
+            if len(missing):
                 await self._learn(missing)
-                self._price(table, missing)
+                self._see(table, missing)
                 await self._signal(table, missing, late)
         return table
 
-    def _table_of(self, frame: Frame, highest: int) -> SlotTable:
+    def _table_of(self, frame: Frame, size: int) -> SlotTable:
+        self._plans.make_room(size)
         table = self._tables.get(frame.slot)
         if table is None or table.frame is not frame:
-            size = max(highest, max(self._plans, default=0)) + 1
-            table = SlotTable(
-                frame,
-                price=np.full(size, np.nan),
-                fresh=np.zeros(size, np.bool_),
-                signal=np.full(size, np.nan),
-                known=np.zeros(size, np.bool_),
-            )
+            table = SlotTable.empty(frame, max(size, len(self._plans.window)))
             self._tables[frame.slot] = table
             while len(self._tables) > SLOT_TABLES_KEPT:
                 del self._tables[min(self._tables)]
-        elif highest >= table.price.size:
-            grow = highest + 1 - table.price.size
-            table.price = np.append(table.price, np.full(grow, np.nan))
-            table.fresh = np.append(table.fresh, np.zeros(grow, np.bool_))
-            table.signal = np.append(table.signal, np.full(grow, np.nan))
-            table.known = np.append(table.known, np.zeros(grow, np.bool_))
+            for older in sorted(self._tables)[:-CANDLES_KEPT]:
+                self._tables[older].candles.clear()
+        else:
+            table.make_room(size)
         return table
 
-    async def _learn(self, plan_ids: list[int]) -> None:
-        unknown = [plan_id for plan_id in plan_ids if plan_id not in self._plans]
-        if unknown:
-            found = await command(self._redis, "HMGET", keys.plans(), *unknown)
-            for plan_id, definition in zip(unknown, found, strict=True):
-                if definition is not None:
-                    self._plans[plan_id] = decode_plan(definition)
+    async def _learn(self, plan_ids: Ints) -> None:
+        unknown = plan_ids[self._plans.window[plan_ids] < 0].tolist()
+        if not unknown:
+            return
+        found = await command(self._redis, "HMGET", keys.plans(), *unknown)
+        for plan_id, definition in zip(unknown, found, strict=True):
+            if definition is None:
+                continue
+            plan = decode_plan(definition)
+            if plan.timeframe in TIMEFRAMES:
+                window = self._windows.index((plan.symbol, plan.timeframe))
+                self._plans.add(plan_id, plan, window)
 
-    def _price(self, table: SlotTable, plan_ids: list[int]) -> None:
-        places = {symbol: place for place, symbol in enumerate(table.frame.symbols)}
-        oldest = table.frame.slot - PRICE_STALE_S
-        for plan_id in plan_ids:
-            plan = self._plans.get(plan_id)
-            place = places.get(plan.symbol) if plan is not None else None
-            if place is not None:
-                table.price[plan_id] = table.frame.price[place]
-                table.fresh[plan_id] = table.frame.publish_time[place] >= oldest
+    def _see(self, table: SlotTable, plan_ids: Ints) -> None:
+        """Prices out of the frame, and what of the windows has changed since they were seen."""
+        count = len(self._windows.names)
+        if table.windows is None or len(table.windows.place) < count:
+            table.windows = self._windows.see(table.frame)
+            table.settled = grown(table.settled, count + 1, 0)
+            table.atr_fraction_of = grown(table.atr_fraction_of, count + 1, np.nan)
+        priced = self._in_frame(table, plan_ids)
+        place = table.windows.place[self._plans.window[priced]]
+        table.price[priced] = table.frame.price[place]
+        table.fresh[priced] = table.frame.publish_time[place] >= table.frame.slot - PRICE_STALE_S
 
-    async def _signal(self, table: SlotTable, plan_ids: list[int], late: bool) -> None:
+    def _in_frame(self, table: SlotTable, plan_ids: Ints) -> Ints:
+        """Those of the plans whose symbol the frame has."""
+        assert table.windows is not None
+        known = plan_ids[self._plans.window[plan_ids] >= 0]
+        return known[table.windows.place[self._plans.window[known]] >= 0]
+
+    async def _signal(self, table: SlotTable, plan_ids: Ints, late: bool) -> None:
         """Fills in signals: those that somebody has stored, else ours, else theirs if faster."""
-        values = np.full(len(plan_ids), np.nan)
-        mine = np.ones(len(plan_ids), np.bool_)
-        if late:
-            stored = await self._market.get_signals(table.frame.slot)
-            for place, plan_id in enumerate(plan_ids):
-                if plan_id < stored.known.size and stored.known[plan_id]:
-                    values[place], mine[place] = stored.values[plan_id], False
-        missing = [plan_id for plan_id, own in zip(plan_ids, mine, strict=True) if own]
-        if missing:
-            values[mine] = await self._compute(table, missing)
-            ids = np.array(plan_ids)[mine]
-            values[mine] = await self._market.put_signals(table.frame.slot, ids, values[mine])
-        table.signal[plan_ids] = values
+        rest = plan_ids
+        if late or self._plans.shared[plan_ids].any():
+            rest = await self._take_stored(table, plan_ids)
+        if len(rest):
+            await self._compute(table, rest)
+        in_frame = self._in_frame(table, plan_ids)
+        window = self._plans.window[in_frame]
+        table.atr_fraction[in_frame] = table.atr_fraction_of[window]
+        per_atr = self._windows.volatility_per_atr[window]
+        table.volatility[in_frame] = table.atr_fraction[in_frame] * per_atr
+        await self._explain(table, plan_ids)
         table.known[plan_ids] = True
-        for place in np.flatnonzero(np.isnan(values)).tolist():
-            table.failed.setdefault(plan_ids[place], "the strategy failed on another worker")
 
-    async def _compute(self, table: SlotTable, plan_ids: list[int]) -> Floats:
-        """The signals of plans, NaN where a strategy raised: one bad plan must not stop a slot."""
-        known = [self._plans[plan_id] for plan_id in plan_ids if plan_id in self._plans]
-        names = {(plan.symbol, plan.timeframe) for plan in known}
-        unread = [n for n in names if n not in table.candles and n[0] in table.frame.symbols]
+    async def _take_stored(self, table: SlotTable, plan_ids: Ints) -> Ints:
+        """Takes what is stored; the plans that still have no signal, or whose ATR is not settled.
+
+        Those with a signal keep the one that is stored: an offer changes nothing then.
+        """
+        assert table.windows is not None
+        stored, fractions, settled = await self._market.get_readings(table.frame.slot, plan_ids)
+        table.signal[plan_ids] = stored.values
+        self._mark_unable(table, plan_ids[stored.cannot_run])
+        window = np.unique(self._plans.window[self._in_frame(table, plan_ids)])
+        reading = table.windows.reading[window]
+        there = reading < len(settled)
+        there[there] = settled[reading[there]]
+        table.atr_fraction_of[window[there]] = fractions[reading[there]]
+        table.settled[window[there]] = True
+        at = self._plans.window[plan_ids]
+        lacking = ~stored.known | ((at >= 0) & ~table.settled[at])
+        return plan_ids[lacking]
+
+    @staticmethod
+    def _mark_unable(table: SlotTable, plan_ids: Ints) -> None:
+        table.cannot_run.update(dict.fromkeys(plan_ids.tolist(), ""))
+
+    async def _compute(self, table: SlotTable, plan_ids: Ints) -> None:
+        """Offers what the strategies say; takes what stands then."""
+        assert table.windows is not None
+        in_frame = self._in_frame(table, plan_ids)
+        await self._read_candles(table, in_frame)
+        signals = self._evaluate(table, plan_ids, in_frame)
+        window = np.unique(self._plans.window[in_frame])
+        window = window[~table.settled[window]]
+        window = window[self._windows.has_atr(table.windows, window)]
+        window = window[np.argsort(table.windows.reading[window])]
+        fraction = self._windows.atr_fraction(table.windows, window)
+        settled = await self._market.put_readings(
+            table.frame.slot, plan_ids, signals, table.windows.reading[window], fraction
+        )
+        table.signal[plan_ids] = settled.signals.value
+        self._mark_unable(table, plan_ids[settled.signals.cannot_run])
+        table.atr_fraction_of[window] = settled.atr_fraction
+        table.settled[window] = True
+        self._plans.shared[plan_ids] = not settled.ours
+
+    def _stale(self, table: SlotTable, in_frame: Ints) -> Ints:
+        """Those of the plans whose window has changed since their signal was computed."""
+        assert table.windows is not None
+        plans = self._plans
+        stale: Mask = plans.stamp[in_frame] != table.windows.stamp[plans.window[in_frame]]
+        return in_frame[stale]
+
+    def _evaluate(self, table: SlotTable, plan_ids: Ints, in_frame: Ints) -> Signals:
+        """What the strategies say: 0.0 without candles (exits go on), NaN where one raised."""
+        assert table.windows is not None
+        plans, stamps = self._plans, table.windows.stamp
+        stale = self._stale(table, in_frame)
+        of_stale = plans.window[stale]
+        for plan_id, at, stamp in zip(
+            stale.tolist(), of_stale.tolist(), stamps[of_stale].tolist(), strict=True
+        ):
+            candles = table.candles.get(at)
+            if candles is not None:
+                plans.evaluate(plan_id, candles, stamp)
+        window = plans.window[plan_ids]
+        has_signal = np.isin(plan_ids, in_frame, assume_unique=True)
+        has_signal[has_signal] = plans.stamp[in_frame] == stamps[window[has_signal]]
+        value = np.where(has_signal, plans.signal[plan_ids], 0.0)
+        value[window < 0] = np.nan
+        return Signals(value, has_signal & plans.cannot_run[plan_ids])
+
+    async def _read_candles(self, table: SlotTable, in_frame: Ints) -> None:
+        """Candles of the windows that have changed; None for those that are no longer kept."""
+        assert table.windows is not None
+        version = table.windows.version
+        while True:
+            wanted = self._wanted_windows(table, in_frame)
+            unread = [window for window in wanted if window not in table.candles]
+            for window in wanted:
+                candles = table.candles.get(window)
+                if candles is not None:
+                    self._windows.note_atr(window, candles, int(version[window]))
+            if not unread:
+                return
+            # While these are fetched another slot may be evaluated, so look again afterwards.
+            read = await self._fetch(unread, table.frame)
+            for window in unread:
+                found = read.get(self._windows.names[window])
+                table.candles[window] = (
+                    None
+                    if found is None
+                    else self._windows.candles(window, found, int(version[window]))
+                )
+
+    def _wanted_windows(self, table: SlotTable, in_frame: Ints) -> list[int]:
+        """Windows whose signals, or whose ATR, have to be computed."""
+        assert table.windows is not None
+        changed = self._plans.window[self._stale(table, in_frame)]
+        every = np.unique(self._plans.window[in_frame])
+        has_atr = self._windows.has_atr(table.windows, every) | table.settled[every]
+        wanted: list[int] = np.union1d(changed, every[~has_atr]).tolist()
+        return wanted
+
+    async def _fetch(self, windows: list[int], frame: Frame) -> Mapping[WindowName, Window]:
+        names = [self._windows.names[window] for window in windows]
         try:
-            windows = await self._market.windows(unread, table.frame)
+            return await self._market.windows(names, frame)
         except WindowGone:
-            windows = await self._windows_left(unread, table.frame)
-        for name, window in windows.items():
-            table.candles[name] = candles = Candles(*window.candles)
-            if name in self._newest:
-                candles.follow(self._newest[name])
-            self._newest[name] = candles
-        return np.array([self._evaluate(table, plan_id) for plan_id in plan_ids])
+            return await self._windows_left(names, frame)
 
     async def _windows_left(
         self, names: list[WindowName], frame: Frame
@@ -179,18 +279,20 @@ class PlanBook:
                 logger.warning("no signals of %s %s in slot %d: %s", *name, frame.slot, error)
         return left
 
-    def _evaluate(self, table: SlotTable, plan_id: int) -> float:
-        plan = self._plans.get(plan_id)
-        if plan is None:
-            table.failed[plan_id] = f"plan {plan_id} is not known"
-            return math.nan
-        candles = table.candles.get((plan.symbol, plan.timeframe))
-        if candles is None:
-            return 0.0  # no candles, no opinion; exits go on
-        try:
-            return catalog.evaluate(plan.strategy, candles, plan.params).value
-        except Exception as error:
-            # A strategy is code of its own; whatever it raises is the agents' error, said to them.
-            table.failed[plan_id] = f"{plan.strategy} failed: {type(error).__name__}: {error}"
-            logger.exception("plan %d failed", plan_id)
-            return math.nan
+    async def _explain(self, table: SlotTable, plan_ids: Ints) -> None:
+        """The words of the plans that have failed or cannot run, which are not stored."""
+        failed = plan_ids[np.isnan(table.signal[plan_ids])].tolist()
+        unable = [p for p in plan_ids.tolist() if p in table.cannot_run] if table.cannot_run else []
+        if not failed and not unable:
+            return
+        told = self._in_frame(table, np.array(sorted({*failed, *unable})))
+        await self._read_candles(table, told)
+        self._evaluate(table, told, told)
+        said = self._plans.said
+        for plan_id in failed:
+            unknown = plan_id not in self._plans.plans
+            words = f"plan {plan_id} is not known" if unknown else "the strategy failed"
+            table.failed[plan_id] = said.get(plan_id, words)
+        for plan_id in unable:
+            words = "the strategy cannot run on its candles"
+            table.cannot_run[plan_id] = said.get(plan_id, words)

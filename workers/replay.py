@@ -23,9 +23,9 @@ from adapters.db.journal import JournalEntry
 from adapters.errors import AdapterError
 from adapters.log import configure_logging
 from adapters.market_archive import BLOCK_SLOTS, Block, decode_block, read_minute
-from adapters.market_store import decode_signals
 from adapters.redis_client import AWAY, Redis, open_redis
 from adapters.settings import Settings, SettingsError, load_settings
+from adapters.slot_readings import decode_signals
 from engine.errors import EngineError
 from engine.events import Event, decode_event, log_lines
 from engine.frames import PRICE_STALE_S, decode_frame

@@ -192,8 +192,9 @@ async def _run_slot(
     slot = run.slot
     commands = run.due_commands()
     due = due_mask(run.rows, slot)
-    plan_ids = set(pool.plans_in(shard, run.rows, due))
-    plan_ids.update(command.plan_id for command in commands)
+    plan_ids = pool.plans_in(shard, run.rows, due)
+    if commands:
+        plan_ids = np.union1d(plan_ids, [command.plan_id for command in commands])
     if frame is None:
         run.skip(slot, slot, paused=False)
         run.take(apply_inbox(run.rows, slot, commands, run.skipped, run.folded_slot))
@@ -223,6 +224,9 @@ def _inputs(run: SlotRun, table: SlotTable, commands: list[Command], entries: bo
         skipped=run.skipped,
         folded_slot=run.folded_slot,
         entries=entries,
+        atr_fraction=table.atr_fraction,
+        volatility=table.volatility,
+        cannot_run=table.cannot_run,
     )
 
 

@@ -13,7 +13,7 @@ from adapters.market_store import MarketStore, WindowGone
 from adapters.price_simulated import SimulatedPrices
 from adapters.redis_client import Redis, command
 from engine.frames import TIME, TIMEFRAMES, Frame, decode_frame, encode_frame
-from tests.adapters.market import frame_after, long_up, now_slot, replay
+from tests.adapters.market import frame_after, long_up, replay
 from tests.adapters.test_price_replay import random_bars
 
 
@@ -97,37 +97,3 @@ async def test_a_window_that_is_not_kept_whole_is_gone(redis: Redis, tmp_path: P
     other = Frame(**{f: getattr(lost, f) for f in lost.__slots__ if f != "closed"}, closed=closed)
     with pytest.raises(WindowGone):
         await store.window("BTC/USDT", "1m", other)
-
-
-async def test_the_first_signal_of_a_plan_stays(redis: Redis) -> None:
-    store = MarketStore(redis, SimulatedPrices())
-    slot = await now_slot(redis)
-    ids = np.array([7, 2, 3, 900])
-    mine = await store.put_signals(slot, ids, np.array([0.5, 0.0, np.nan, -1.0]))
-    assert np.array_equal(mine, [0.5, 0.0, np.nan, -1.0], equal_nan=True)
-    theirs = await store.put_signals(slot, np.array([2, 4, 3, 7]), np.array([9.0, 0.25, 9.0, 9.0]))
-    assert np.array_equal(theirs, [0.0, 0.25, np.nan, 0.5], equal_nan=True)
-    signals = await store.get_signals(slot)
-    assert np.flatnonzero(signals.known).tolist() == [2, 3, 4, 7, 900]
-    assert np.array_equal(signals.values[ids], mine, equal_nan=True)
-    assert np.isnan(signals.values[[0, 1, 5, 899]]).all()
-    assert not np.signbit(signals.values[2])
-    assert 590 < await command(redis, "TTL", keys.market_signals(slot)) <= 600
-    assert len((await store.get_signals(slot + 1)).known) == 0
-    assert len(await store.put_signals(slot, np.array([], dtype=np.int64), np.array([]))) == 0
-
-
-async def test_racing_workers_get_the_same_signals(redis: Redis) -> None:
-    random = np.random.default_rng(1)
-    slot = await now_slot(redis)
-    store = MarketStore(redis, SimulatedPrices())
-
-    async def worker() -> dict[int, float]:
-        ids = random.permutation(np.arange(1, 400))[:250]
-        values = await store.put_signals(slot, ids, random.normal(size=250))
-        return dict(zip(ids.tolist(), values.tolist(), strict=True))
-
-    answers = await asyncio.gather(*(worker() for _ in range(8)))
-    stored = (await store.get_signals(slot)).values
-    for answer in answers:
-        assert all(stored[plan_id] == value for plan_id, value in answer.items())

@@ -40,7 +40,10 @@ async def call(redis: Redis, what: Call, now: int) -> object:
         return timeless(await scripts.store(slot, candidate))
     if name == "signals":
         ids = np.arange(vary, vary * 3 + 1, 1 + vary % 2)
-        return (await scripts.put_signals(now, ids, np.linspace(-1, 1, len(ids)))).tolist()
+        windows = np.arange(vary % 3, vary)
+        given = np.arange(1, len(ids) + 1), np.arange(1, len(windows) + 1)
+        signals, fractions, ours = await scripts.put_readings(now, ids, given[0], windows, given[1])
+        return signals.tolist(), fractions.tolist(), ours
     if name == "lay":
         numbers = np.arange(laid_number(slot) - vary, laid_number(slot) + 1)
         bars = np.full((len(numbers), 6), float(vary))

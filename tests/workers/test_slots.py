@@ -11,7 +11,7 @@ import pytest
 from adapters.market_store import FrameAnswer
 from adapters.shard_store import Head, InboxEntry, ShardState
 from engine.commands import Command, Wanted, encode_command
-from engine.frames import Frame
+from engine.frames import Frame, Ints
 from engine.rows import ROW_SCHEMA, Rows, RowStatus, empty_rows
 from engine.schedule import SkippedRange, counts, next_due
 from engine.tick import SlotInputs, advance
@@ -53,15 +53,10 @@ class Market:
 class Plans:
     """The same price and no signal in every slot."""
 
-    async def table(self, seen: Frame, plan_ids: set[int], late: bool) -> SlotTable:
-        size = PLAN + 1
-        return SlotTable(
-            seen,
-            np.full(size, 100.0),
-            np.ones(size, np.bool_),
-            np.zeros(size),
-            np.ones(size, np.bool_),
-        )
+    async def table(self, seen: Frame, plan_ids: Ints, late: bool) -> SlotTable:
+        table = SlotTable.empty(seen, PLAN + 1)
+        table.price[:], table.fresh[:], table.signal[:], table.known[:] = 100.0, True, 0.0, True
+        return table
 
 
 class Bench:
@@ -78,8 +73,8 @@ class Bench:
         async def refresh() -> None:
             self.refreshed += 1
 
-        def plans_in(shard: int, rows: Rows, due: Any) -> frozenset[int]:
-            return frozenset({PLAN})
+        def plans_in(shard: int, rows: Rows, due: Any) -> Ints:
+            return np.array([PLAN])
 
         pool = SimpleNamespace(
             market=self.market,
