@@ -10,11 +10,19 @@ from difflib import get_close_matches
 
 from strategies import evaluation
 from strategies.base import Candles, Param, Params, ParamValue, Signal, Strategy
+from strategies.crossovers import EMA_CROSSOVER, MA_CROSSOVER, MACD_SIGNAL, SUPERTREND
 from strategies.errors import InvalidParams, ParamProblem, StrategyError, UnknownStrategy
 from strategies.evaluation import Prepared
-from strategies.mean_reversion import BOLLINGER_REVERSION, RSI_SIGNAL, Z_SCORE
-from strategies.momentum import BREAKOUT, EMA_CROSSOVER, MACD_SIGNAL, SIMPLE_MOMENTUM
-from strategies.volatility import ATR_BREAKOUT
+from strategies.mean_reversion import (
+    BOLLINGER_REVERSION,
+    BOLLINGER_SQUEEZE,
+    RANGE_SR,
+    RSI_SIGNAL,
+    STOCHASTIC_SIGNAL,
+    Z_SCORE,
+)
+from strategies.momentum import BREAKOUT, DONCHIAN_CHANNEL, DUAL_MOMENTUM, SIMPLE_MOMENTUM
+from strategies.volatility import ATR_BREAKOUT, KELTNER_BOLLINGER, VWAP_DEVIATION
 
 __all__ = [
     "STRATEGIES", "Candles", "InvalidParams", "Param", "ParamProblem", "ParamValue", "Params",
@@ -24,13 +32,22 @@ __all__ = [
 
 STRATEGIES: tuple[Strategy, ...] = (
     SIMPLE_MOMENTUM,
+    DUAL_MOMENTUM,
     BREAKOUT,
+    DONCHIAN_CHANNEL,
+    MA_CROSSOVER,
     EMA_CROSSOVER,
     MACD_SIGNAL,
+    SUPERTREND,
     Z_SCORE,
     BOLLINGER_REVERSION,
     RSI_SIGNAL,
+    STOCHASTIC_SIGNAL,
+    RANGE_SR,
+    BOLLINGER_SQUEEZE,
     ATR_BREAKOUT,
+    KELTNER_BOLLINGER,
+    VWAP_DEVIATION,
 )
 
 _BY_NAME: Mapping[str, Strategy] = {

@@ -130,7 +130,8 @@ def rsi(candles: Candles, period: int) -> float:
 
 
 @once
-def _atr(bars: Candles, period: int) -> float:
+def atr_of(bars: Candles, period: int) -> float:
+    """Average true range after Wilder over all these bars, in price."""
     return _newest(talib.ATR(bars.high, bars.low, bars.close, period))
 
 
@@ -140,23 +141,13 @@ def closed_atr(candles: Candles, period: int) -> float:
     The forming bar is left out: it starts each time with a range of nothing, and a bar that breaks
     out must not widen the yardstick it is measured with.
     """
-    return _atr(candles.closed, period)
+    return atr_of(candles.closed, period)
 
 
 def forming_true_range(candles: Candles) -> float:
     """True range of the forming bar, the gap to the close before it included, in price."""
     bar, before = candles.newest, candles.closed.newest.close
     return max(bar.high, before) - min(bar.low, before)
-
-
-@once
-def _extremes(bars: Candles, period: int) -> tuple[float, float]:
-    return float(bars.high[-period:].max()), float(bars.low[-period:].min())
-
-
-def closed_extremes(candles: Candles, period: int) -> tuple[float, float]:
-    """Highest high and lowest low of the last `period` closed bars."""
-    return _extremes(candles.closed, period)
 
 
 @once

@@ -6,7 +6,7 @@ the same on every symbol and timeframe.
 
 import math
 
-from strategies import indicators
+from strategies import indicators, levels
 from strategies.base import (
     Candles,
     FloatArray,
@@ -20,11 +20,6 @@ from strategies.readings import graded, price_text
 
 # Fewer changes than this say too little about how far the price usually goes in a bar.
 _STEPS_MEASURED_MIN = 20
-
-# Average true ranges between the two lines at which a cross counts as clear: what the distance
-# reaches in four of ten 15-minute bars of bitcoin.
-_EMA_GAP_ATR = 0.5
-_MACD_GAP_ATR = 0.15
 
 
 def _steps_measured(lookback: int) -> int:
@@ -57,10 +52,50 @@ SIMPLE_MOMENTUM = Strategy(
 )
 
 
+def dual_momentum(candles: Candles, prices: FloatArray, *, short: int, lookback: int) -> Reading:
+    """The weaker of two: the return over the lookback, and its latest pace against that before."""
+    price = candles.newest.close
+    gained, lately = price - float(prices[-1 - lookback]), price - float(prices[-1 - short])
+    step = indicators.typical_step(candles, _steps_measured(lookback))
+    if not step > 0:
+        return 0.0, f"the price has not moved in {lookback} bars"
+    absolute = gained / (step * math.sqrt(lookback))
+    # The two paces share the latest bars; a random walk sets them this far apart.
+    apart = step * math.sqrt(1 / short - 1 / lookback)
+    relative = (lately / short - gained / lookback) / apart
+
+    def seen() -> str:
+        change = 100 * (price / (price - gained) - 1)
+        pace = "gain on" if relative > 0 else "fall behind"
+        return (
+            f"{change:+.2f}% in {lookback} bars, {absolute:+.2f} usual moves; "
+            f"the last {short} bars {pace} that pace by {abs(relative):.2f}"
+        )
+
+    if absolute * relative <= 0:
+        return 0.0, lambda: f"{seen()}: they disagree"
+    return graded(math.copysign(min(abs(absolute), abs(relative)), absolute)), seen
+
+
+DUAL_MOMENTUM = Strategy(
+    name="dual_momentum",
+    family="momentum",
+    description="the price has risen and rises faster of late: long and short momentum agree",
+    function=dual_momentum,
+    warm_up=lambda params: _steps_measured(int(params["lookback"])),
+    ordered=(("short", "lookback"),),
+    params=(
+        Param("short", "int", 5, 2, 199, 1, "bars of the short return"),
+        lookback_param(20, 3, 200, "bars of the long return"),
+        threshold_param(),
+    ),
+)
+
+
 def breakout(candles: Candles, prices: FloatArray, *, lookback: int) -> Reading:
     """Distance beyond the range of the last closed bars; 0 while the price is inside."""
     price = candles.newest.close
-    high, low = indicators.closed_extremes(candles, lookback)
+    high, low = levels.closed_extremes(candles, lookback)
     if low <= price <= high:
         return (
             0.0,
@@ -100,66 +135,32 @@ BREAKOUT = Strategy(
 )
 
 
-def ema_crossover(candles: Candles, prices: FloatArray, *, fast: int, lookback: int) -> Reading:
-    """Fast less slow exponential average, in average true ranges."""
-    quick, slow = indicators.ema(candles, fast), indicators.ema(candles, lookback)
-    atr = indicators.closed_atr(candles, lookback)
-    if not atr > 0:
-        return 0.0, f"the price has not moved in {lookback} bars"
-    apart = (quick - slow) / atr
-    return (
-        graded(apart / _EMA_GAP_ATR),
-        lambda: (
-            f"EMA {fast} {price_text(quick)} {'above' if apart > 0 else 'below'} "
-            f"EMA {lookback} {price_text(slow)} by {abs(apart):.2f} ATR"
-        ),
-    )
+def donchian_channel(candles: Candles, prices: FloatArray, *, lookback: int) -> Reading:
+    """Position in the channel of the last closed bars: -1 at its lower edge, +1 at its upper."""
+    price = candles.newest.close
+    high, low = levels.closed_extremes(candles, lookback)
+    half = (high - low) / 2
+    if not half > 0:
+        return 0.0, f"the {lookback} bars before stood still: a channel of no height"
+    position = (price - (high + low) / 2) / half
+
+    def seen() -> str:
+        channel = f"the {lookback}-bar channel {price_text(low)} to {price_text(high)}"
+        if abs(position) <= 1:
+            return f"close {price_text(price)} at {50 * (position + 1):.0f}% of {channel}"
+        return f"close {price_text(price)} {'above' if position > 0 else 'below'} {channel}"
+
+    return graded(position), seen
 
 
-EMA_CROSSOVER = Strategy(
-    name="ema_crossover",
+DONCHIAN_CHANNEL = Strategy(
+    name="donchian_channel",
     family="momentum",
-    description="fast against slow exponential average, their distance in average true ranges",
-    function=ema_crossover,
-    warm_up=lambda params: int(params["lookback"]) + 1,
-    ordered=(("fast", "lookback"),),
+    description="position of the price in the Donchian channel; beyond its upper edge is bullish",
+    function=donchian_channel,
+    warm_up=lambda params: int(params["lookback"]),
     params=(
-        Param("fast", "int", 9, 2, 199, 1, "period of the fast average, in bars"),
-        lookback_param(21, 3, 200, "period of the slow average and of the ATR, in bars"),
-        threshold_param(),
-    ),
-)
-
-
-def macd_signal(
-    candles: Candles, prices: FloatArray, *, fast: int, lookback: int, signal: int
-) -> Reading:
-    """MACD line less its signal line, in average true ranges."""
-    line, signal_line = indicators.macd(candles, fast, lookback, signal)
-    atr = indicators.closed_atr(candles, lookback)
-    if not atr > 0:
-        return 0.0, f"the price has not moved in {lookback} bars"
-    apart = (line - signal_line) / atr
-    return (
-        graded(apart / _MACD_GAP_ATR),
-        lambda: (
-            f"MACD {line / atr:+.2f} ATR {'above' if apart > 0 else 'below'} "
-            f"its signal line {signal_line / atr:+.2f}"
-        ),
-    )
-
-
-MACD_SIGNAL = Strategy(
-    name="macd_signal",
-    family="momentum",
-    description="MACD line against its signal line, their distance in average true ranges",
-    function=macd_signal,
-    warm_up=lambda params: int(params["lookback"]) + int(params["signal"]) - 1,
-    ordered=(("fast", "lookback"),),
-    params=(
-        Param("fast", "int", 12, 2, 199, 1, "period of the fast average, in bars"),
-        lookback_param(26, 3, 200, "period of the slow average and of the ATR, in bars"),
-        Param("signal", "int", 9, 2, 100, 1, "period of the signal line, in bars"),
+        lookback_param(20, 2, 200, "closed bars whose extremes are the edges; 55 is usual, too"),
         threshold_param(),
     ),
 )

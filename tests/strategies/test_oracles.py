@@ -26,11 +26,14 @@ RECORDINGS = {
     "ETHUSD_1m_coinbase_days.csv": 173,
 }
 
+# Those that seldom speak are asked more often.
+TIMES_ASKED = {"dual_momentum": 4, "bollinger_squeeze": 4}
 
-def windows(recorded: Callable[[str], Candles]) -> Iterator[Candles]:
+
+def windows(recorded: Callable[[str], Candles], times: int = 1) -> Iterator[Candles]:
     for name, stride in RECORDINGS.items():
         candles = recorded(name)
-        for end in range(500, len(candles), stride):
+        for end in range(500, len(candles), stride // times):
             cut = slice(end - 500, end)
             yield Candles(
                 candles.time[cut], candles.open[cut], candles.high[cut],
@@ -47,7 +50,10 @@ def as_bars(candles: Candles) -> list[OHLCV]:
 def test_signal_is_what_the_oracle_says(name: str, recorded: Callable[[str], Candles]) -> None:
     strategy, oracle = catalog.get(name), ORACLES[name]
     seen = []
-    for candles in windows(recorded):
+    for candles in windows(recorded, TIMES_ASKED.get(name, 1)):
+        if strategy.needs_volume and not candles.volume.any():
+            assert not catalog.evaluate(strategy, candles, {}).can_run
+            continue
         expected = oracle(as_bars(candles), candles.close.tolist())
         signal = catalog.evaluate(strategy, candles, {})
         # Averages of Wilder's kind start a bar apart in the two libraries; 500 bars wear that off.

@@ -1,6 +1,7 @@
 """What must hold for every strategy of the catalogue, on candles that hypothesis makes up."""
 
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 import pytest
@@ -15,6 +16,16 @@ every_strategy = pytest.mark.parametrize(
     "strategy", catalog.STRATEGIES, ids=lambda strategy: strategy.name
 )
 quick = settings(max_examples=40, deadline=None)
+LONGEST_WARM_UP = max(strategy.warm_up_bars() for strategy in catalog.STRATEGIES)
+
+# What they read moves with highs and lows, whether the closes move or not.
+READ_EXTREMES = {
+    "donchian_channel",
+    "range_sr",
+    "stochastic_signal",
+    "supertrend",
+    "vwap_deviation",
+}
 
 
 def walk(seed: int, bars: int, step: float, start: float) -> Candles:
@@ -32,7 +43,7 @@ def walk(seed: int, bars: int, step: float, start: float) -> Candles:
 walks = st.builds(
     walk,
     seed=st.integers(0, 2**32 - 1),
-    bars=st.integers(60, WINDOW_BARS + 40),
+    bars=st.integers(LONGEST_WARM_UP + 1, WINDOW_BARS + 40),
     step=st.sampled_from([1e-5, 1e-3, 0.02]),
     start=st.sampled_from([1.3e-7, 1.0, 42_000.0]),
 )
@@ -88,6 +99,9 @@ def test_mirrored_prices_give_the_mirrored_signal(
     params = dict(data.draw(some_params(strategy)))
     if "oversold" in params:
         params["overbought"] = 100.0 - float(params["oversold"])
+    if strategy.name == "bollinger_squeeze":
+        # Which bands were narrow is a matter of per cent, and those change with the middle.
+        params["narrow"] = 1.0
     # Reflected in the middle of its own range, so that no price drops to zero.
     sum_of_ends = candles.high.max() + candles.low.min()
     mirrored = replace(
@@ -153,7 +167,11 @@ def test_a_price_that_stands_still_gives_nothing(
     assert value(strategy, candles) == 0.0
 
 
-@every_strategy
+@pytest.mark.parametrize(
+    "strategy",
+    [each for each in catalog.STRATEGIES if each.name not in READ_EXTREMES],
+    ids=lambda strategy: strategy.name,
+)
 @quick
 @given(candles=walks)
 def test_closes_that_stand_still_between_moving_extremes_give_nothing(
@@ -174,6 +192,14 @@ def test_closes_that_stand_still_between_moving_extremes_give_nothing(
         ("z_score", 20),
         ("bollinger_reversion", 20),
         ("atr_breakout", 20),
+        ("dual_momentum", 21),
+        ("donchian_channel", 21),
+        ("ma_crossover", 21),
+        ("stochastic_signal", 18),
+        ("range_sr", 21),
+        ("bollinger_squeeze", 21),
+        ("keltner_bollinger", 200),
+        ("vwap_deviation", 51),
         # An average forgets a shock gradually, and somewhat faster than the ATR that it is
         # measured in: it takes some two hundred bars at rest until next to nothing is left.
         ("ema_crossover", 200),
@@ -209,9 +235,14 @@ def test_candles_are_read_and_never_written(strategy: Strategy) -> None:
     value(strategy, candles)
 
 
+@cache
+def many_walks() -> list[Candles]:
+    return [walk(seed, WINDOW_BARS, 0.01, 100.0) for seed in range(400)]
+
+
 @every_strategy
 def test_both_directions_occur(strategy: Strategy) -> None:
-    values = [value(strategy, walk(seed, 200, 0.01, 100.0)) for seed in range(200)]
+    values = [value(strategy, candles) for candles in many_walks()]
     assert sum(each >= 0.5 for each in values) >= 3
     assert sum(each <= -0.5 for each in values) >= 3
 

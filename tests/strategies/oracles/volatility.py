@@ -2,6 +2,7 @@
 
 import math
 
+from talipp.indicators import BB, EMA, VWAP
 from talipp.ohlcv import OHLCV
 
 from tests.strategies.oracles.formulas import Oracle, graded, true_range, wilder_atr
@@ -14,6 +15,23 @@ def atr_breakout(bars: list[OHLCV], prices: list[float]) -> float:
     return math.copysign(graded(ranges / 1.5), prices[-1] - bars[-1].open)
 
 
+def keltner_bollinger(bars: list[OHLCV], prices: list[float]) -> float:
+    middle, half = EMA(20, prices)[-1], 2 * wilder_atr(bars[:-1], 20)
+    bands = BB(20, 2.0, prices[-20:])[-1]
+    outside = bands.ub > middle + half if prices[-1] > middle else bands.lb < middle - half
+    return graded((prices[-1] - middle) / half) if outside else 0.0
+
+
+def vwap_deviation(bars: list[OHLCV], prices: list[float]) -> float:
+    tail = bars[-50:]
+    vwap = VWAP(tail)[-1]
+    spread = sum(bar.volume * ((bar.high + bar.low + bar.close) / 3 - vwap) ** 2 for bar in tail)
+    deviation = math.sqrt(spread / sum(bar.volume for bar in tail))
+    return -graded((prices[-1] - vwap) / deviation / 2)
+
+
 ORACLES: dict[str, Oracle] = {
     "atr_breakout": atr_breakout,
+    "keltner_bollinger": keltner_bollinger,
+    "vwap_deviation": vwap_deviation,
 }
