@@ -89,7 +89,8 @@ def recovered_state(
         # Nothing is left of the head, nor of the frames: no slot before this one can be run. What
         # was covered after the last event is not known; its ticks count as missed.
         slot = now_slot - 1
-        lost = () if not progress.slot else (SkippedRange(progress.slot + 1, slot, False),)
+        rested = progress.rested_slot == progress.slot
+        lost = () if not progress.slot else (SkippedRange(progress.slot + 1, slot, rested),)
         head = Head(progress.version + 1, slot, None, ROW_SCHEMA, run_id, lost, 0, paused=False)
         return ShardState(head, rows, ())
     head = Head(

@@ -338,7 +338,12 @@ class ShardStore:
             "1" if new.head.paused else "",
             *commands,
         ]
-        shard_keys = [keys.shard_head(shard), keys.shard_rows(shard), keys.shard_inbox(shard)]
+        shard_keys = [
+            keys.shard_head(shard),
+            keys.shard_rows(shard),
+            keys.shard_inbox(shard),
+            keys.shard_events(shard),
+        ]
         return bool(await self._open(keys=shard_keys, args=args))
 
     async def pause(self, shards: Sequence[int]) -> None:

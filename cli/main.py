@@ -87,6 +87,30 @@ def replay(context: typer.Context) -> None:
     _become_on_pool("workers.replay", *context.args)
 
 
+@app.command("shards")
+def list_shards() -> None:
+    """Lists the shards: where each stands, what waits for the record, which are frozen."""
+    _become_on_pool("workers.upkeep", "shards")
+
+
+@app.command(context_settings=_PASSED_ON)
+def rebuild(context: typer.Context) -> None:
+    """Lays shards anew that Redis has lost: [SHARD ...] [--from-record]."""
+    _become_on_pool("workers.upkeep", "rebuild", *context.args)
+
+
+@app.command(context_settings=_PASSED_ON)
+def thaw(context: typer.Context) -> None:
+    """Opens frozen shards again, the record wins: SHARD ..."""
+    _become_on_pool("workers.upkeep", "thaw", *context.args)
+
+
+@app.command("reshard", context_settings=_PASSED_ON)
+def give_new_places(context: typer.Context) -> None:
+    """Gives all agents new places, packed by plan: [--shards COUNT]."""
+    _become_on_pool("workers.upkeep", "reshard", *context.args)
+
+
 def main(make_parts: MakeParts = product_parts) -> None:
     """The console script. What `up` starts is an argument, for tests of the supervisor."""
     app(obj=make_parts)

@@ -135,6 +135,20 @@ def rebase(
     rows["missed_base"][index] = missed
 
 
+def restart(
+    rows: Rows, index: Index, last_slot: int, skipped: Sequence[SkippedRange], folded_slot: int
+) -> None:
+    """Counts rows through `last_slot` into their bases and lets their schedule go on after it, in
+    the same rhythm: they may go on under another head.
+    """
+    rebase(rows, index, last_slot, skipped, folded_slot)
+    running = index[running_mask(rows)[index]]
+    start = rows["start_slot"][running].astype(np.int64)
+    interval = np.maximum(rows["interval"][running].astype(np.int64), 1)
+    turns = np.maximum((last_slot - start) // interval + 1, 0)
+    rows["start_slot"][running] = start + turns * interval
+
+
 def fold_skipped(
     rows: Rows, head_slot: int, skipped: Sequence[SkippedRange], folded_slot: int
 ) -> Folded:

@@ -26,6 +26,7 @@ from adapters.redis_clock import RedisClock
 from adapters.settings import Settings, SettingsError, load_settings
 from adapters.shard_store import ShardStore
 from workers.anchors import AnchorKeeper
+from workers.archive_job import archive_rest
 from workers.context import PoolContext
 from workers.plan_book import PlanBook
 from workers.process import WorkerProcess
@@ -76,11 +77,20 @@ async def run(settings: Settings, queues: Collection[str]) -> None:
 
 
 async def pause(settings: Settings) -> None:
-    """Marks an orderly stop of the whole pool: the slots until the next start are paused."""
+    """Marks an orderly stop of the whole pool: the slots until the next start are paused. Then
+    the last minutes go into the archive.
+    """
     redis = open_redis(settings.redis_url)
     try:
         store = ShardStore(redis)
         await store.pause(await store.open_shards())
+        clock = RedisClock(redis)
+        await clock.refresh()
+        database = await open_database(settings.database_url)
+        try:
+            await archive_rest(database, store, clock.slot())
+        finally:
+            await close_database(database)
     finally:
         await redis.aclose()
 

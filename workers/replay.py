@@ -17,6 +17,7 @@ from uuid import UUID
 
 import numpy as np
 
+from adapters import redis_keys as keys
 from adapters.db import journal, plans
 from adapters.db.connection import Database, close_database, open_database
 from adapters.db.journal import JournalEntry
@@ -36,6 +37,7 @@ from engine.tick import SlotInputs
 
 LATER_BLOCKS = 15
 """Minutes after the end in whose blocks slots of before may still be told as not run."""
+MARGIN_S = 5
 LONGEST_S = 7 * 86_400
 
 
@@ -122,6 +124,9 @@ class Market:
         if data is not None:
             return decode_block(data)
         try:
+            now, _ = await self.redis.time()
+            if first_slot < now - keys.FRAME_TTL_S + MARGIN_S:
+                return None  # a part of it may be gone
             block = await read_minute(self.redis, first_slot, [self.shard])
         except AWAY:
             return None

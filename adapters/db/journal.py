@@ -66,23 +66,31 @@ async def first_kept(database: Database, agent_id: UUID) -> int | None:
     return None if found is None else int(found)
 
 
-async def store_block(database: Database, first_slot: int, block: bytes) -> bool:
-    """Keeps a minute of the market; False where it is kept already, which stays as it is."""
+async def store_block(
+    database: Database, first_slot: int, block: bytes, *, settled: bool = True
+) -> bool:
+    """Keeps a minute of the market; False where it is kept already, which stays as it is.
+
+    settled: nothing of it can change any more. One that is not gives way to a later one.
+    """
     async with connection(database) as con:
         done = await con.execute(
-            "INSERT INTO market_archive (first_slot, block) VALUES ($1, $2)"
-            " ON CONFLICT (first_slot) DO NOTHING",
+            "INSERT INTO market_archive (first_slot, block, settled) VALUES ($1, $2, $3)"
+            " ON CONFLICT (first_slot) DO UPDATE SET block = $2, settled = $3"
+            " WHERE NOT market_archive.settled",
             first_slot,
             block,
+            settled,
         )
     return bool(done.endswith(" 1"))
 
 
 async def blocks_kept(database: Database, first_slots: Sequence[int]) -> set[int]:
-    """Which of these minutes are kept."""
+    """Which of these minutes are kept and settled."""
     async with connection(database) as con:
         found = await con.fetch(
-            "SELECT first_slot FROM market_archive WHERE first_slot = ANY($1)", list(first_slots)
+            "SELECT first_slot FROM market_archive WHERE first_slot = ANY($1) AND settled",
+            list(first_slots),
         )
     return {row["first_slot"] for row in found}
 

@@ -70,6 +70,7 @@ class Shard(Model):
     slot = fields.BigIntField(db_default=0)  # newest slot that is stored
     run_id = fields.CharField(max_length=64, db_default="")
     frozen = fields.TextField(null=True)  # why nothing of it is stored any more
+    rested_slot = fields.BigIntField(null=True)  # where a resharding began it
 
     class Meta:
         table = "shards"

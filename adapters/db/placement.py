@@ -44,3 +44,14 @@ def shards_wanted(agents: int) -> int:
     """How many shards so many agents should lie in, at least."""
     early = min(TICK_PARTITIONS, -(-agents // AGENTS_PER_EARLY_SHARD))
     return max(early, -(-agents // ROWS_PER_SHARD))
+
+
+def pack(agents: int, shards: int, first_shard: int) -> list[tuple[int, int]]:
+    """(shard, row) for so many agents in order, in shards of about the same size.
+
+    There are more shards than asked for where these could not hold them.
+    """
+    shards = max(shards, -(-agents // ROWS_PER_SHARD), 1)
+    each, more = divmod(agents, shards)
+    sizes = [each + (number < more) for number in range(shards)]
+    return [(first_shard + number, row) for number, size in enumerate(sizes) for row in range(size)]

@@ -11,12 +11,16 @@ from uuid import UUID
 from adapters.db.connection import Database, connection
 from adapters.db.errors import NoSuchShard
 
-_PROGRESS = "SELECT id AS shard, symbol, version, slot, run_id, frozen FROM shards"
+_PROGRESS = "SELECT id AS shard, symbol, version, slot, run_id, frozen, rested_slot FROM shards"
 
 
 @dataclass(frozen=True, slots=True)
 class ShardProgress:
-    """How far the ledger has come. run_id is '' until the shard is first opened."""
+    """How far the ledger has come. run_id is '' until the shard is first opened.
+
+    rested_slot is where a resharding began it: while slot is that one, what comes after it up to
+    the opening is paused, not missed.
+    """
 
     shard: int
     symbol: str
@@ -24,6 +28,7 @@ class ShardProgress:
     slot: int
     run_id: str
     frozen: str | None
+    rested_slot: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +86,7 @@ async def set_run_id(
     async with connection(database) as con:
         found = await con.fetchrow(
             "UPDATE shards SET run_id = $2, version = version + $3::int WHERE id = $1"
-            " RETURNING id AS shard, symbol, version, slot, run_id, frozen",
+            " RETURNING id AS shard, symbol, version, slot, run_id, frozen, rested_slot",
             shard,
             run_id,
             int(emptied),
