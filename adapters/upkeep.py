@@ -104,7 +104,7 @@ async def read_closed(
         entries = []
         for name, fields in found:
             version, _, n = name.partition(b"-")
-            entries.append((int(version), int(n), bytes(fields[1])))
+            entries.append((int(version), int(n), bytes(fields[b"e"])))
         if len(entries) < count:
             return entries
         whole = [entry for entry in entries if entry[0] != entries[-1][0]]

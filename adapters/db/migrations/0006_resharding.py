@@ -11,4 +11,8 @@ class Migration(migrations.Migration):
 
     operations = [
         ops.AddField(model_name="Shard", name="rested_slot", field=fields.BigIntField(null=True)),
+        ops.RunSQL(
+            "ALTER TABLE market_archive ADD COLUMN settled boolean NOT NULL DEFAULT true",
+            reverse_sql="ALTER TABLE market_archive DROP COLUMN settled",
+        ),
     ]
