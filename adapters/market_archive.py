@@ -30,13 +30,14 @@ class BrokenBlock(AdapterError):
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """One minute. frames and readings are as they lay in Redis, by slot; skipped are the ranges
-    of slots that shards had not run, by shard, as their heads told when the block was made: of
-    this minute and of the time before it.
+    """One minute. frames, signals and readings are as they lay in Redis, by slot; skipped are the
+    ranges of slots that shards had not run, by shard, as their heads told when the block was made:
+    of this minute and of the time before it.
     """
 
     first_slot: int
     frames: Mapping[int, bytes]
+    signals: Mapping[int, bytes]
     readings: Mapping[int, bytes]
     skipped: Mapping[int, tuple[SkippedRange, ...]]
 
@@ -47,6 +48,7 @@ def encode_block(block: Block) -> bytes:
         FORMAT,
         block.first_slot,
         _as_differences(block.frames),
+        _as_differences(block.signals),
         _as_differences(block.readings),
         {
             shard: [(r.first, r.last, r.paused) for r in ranges]
@@ -59,7 +61,7 @@ def encode_block(block: Block) -> bytes:
 def decode_block(data: bytes) -> Block:
     """Raises BrokenBlock."""
     try:
-        format_, first_slot, frames, readings, skipped = msgspec.msgpack.decode(
+        format_, first_slot, frames, signals, readings, skipped = msgspec.msgpack.decode(
             zlib.decompress(data)
         )
         if format_ != FORMAT:
@@ -67,6 +69,7 @@ def decode_block(data: bytes) -> Block:
         return Block(
             first_slot,
             _from_differences(frames),
+            _from_differences(signals),
             _from_differences(readings),
             {
                 shard: tuple(SkippedRange(*each) for each in ranges)
@@ -106,18 +109,16 @@ async def read_minute(redis: Redis, first_slot: int, shards: Sequence[int]) -> B
     """The block of a minute, as long as Redis keeps its frames (redis_keys.FRAME_TTL_S)."""
     slots = range(first_slot, first_slot + BLOCK_SLOTS)
     pipe = redis.pipeline(transaction=False)
-    pipe.mget([keys.market_frame(slot) for slot in slots])
-    pipe.mget([keys.market_signals(slot) for slot in slots])
+    for key in (keys.market_frame, keys.market_signals, keys.market_readings):
+        pipe.mget([key(slot) for slot in slots])
     for shard in shards:
         pipe.hget(keys.shard_head(shard), "skipped")
     answers: list[Any] = await pipe.execute()
-    frames, readings, heads = answers[0], answers[1], answers[2:]
-    skipped = {
-        shard: decode_skipped(head) for shard, head in zip(shards, heads, strict=True) if head
-    }
-    return Block(
-        first_slot,
-        {slot: frame for slot, frame in zip(slots, frames, strict=True) if frame is not None},
-        {slot: found for slot, found in zip(slots, readings, strict=True) if found is not None},
-        {shard: ranges for shard, ranges in skipped.items() if ranges},
-    )
+    tables = [
+        {slot: data for slot, data in zip(slots, found, strict=True) if data is not None}
+        for found in answers[:3]
+    ]
+    heads = zip(shards, answers[3:], strict=True)
+    skipped = {shard: decode_skipped(head) for shard, head in heads if head}
+    told = {shard: ranges for shard, ranges in skipped.items() if ranges}
+    return Block(first_slot, tables[0], tables[1], tables[2], told)

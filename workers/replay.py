@@ -21,20 +21,24 @@ from adapters import redis_keys as keys
 from adapters.db import journal, plans
 from adapters.db.connection import Database, close_database, open_database
 from adapters.db.journal import JournalEntry
+from adapters.db.plans import Plan
 from adapters.errors import AdapterError
 from adapters.log import configure_logging
 from adapters.market_archive import BLOCK_SLOTS, Block, decode_block, read_minute
 from adapters.redis_client import AWAY, Redis, open_redis
 from adapters.settings import Settings, SettingsError, load_settings
-from adapters.slot_readings import decode_signals
+from adapters.slot_readings import decode_readings, decode_signals
 from engine.errors import EngineError
 from engine.events import Event, decode_event, log_lines
-from engine.frames import PRICE_STALE_S, decode_frame
+from engine.frames import PRICE_STALE_S, TIMEFRAME_NAMES, TIMEFRAMES, Floats, decode_frame
 from engine.replay import Replayed, commands_only, replay_slot, row_after
 from engine.rows import Rows
 from engine.schedule import SkippedRange
 from engine.tick import SlotInputs
+from strategies.sizing import volatility_per_atr
 
+FAILED, CANNOT_RUN = "the strategy failed", "the strategy cannot run on its candles"
+"""The words themselves are not recorded, and are not compared."""
 LATER_BLOCKS = 15
 """Minutes after the end in whose blocks slots of before may still be told as not run."""
 MARGIN_S = 5
@@ -95,28 +99,35 @@ class Market:
     def was_skipped(self, shard: int, slot: int) -> bool:
         return any(each.first <= slot <= each.last for each in self.skipped.get(shard, ()))
 
-    async def inputs(self, slot: int, plan_id: int, symbol: str) -> SlotInputs | None:
-        """What a plan saw in a slot, None where the slot had no frame or no reading of it."""
+    async def inputs(self, slot: int, plan_id: int, plan: Plan) -> SlotInputs | None:
+        """What a plan saw in a slot, None where the slot had no frame."""
         first = _minute(slot)
         if self._block is None or self._block.first_slot != first:
             self._block = await self._read(first)
         if self._block is None or slot not in self._block.frames:
             return None
         frame = decode_frame(self._block.frames[slot])
-        place = frame.find(symbol)
-        size = plan_id + 1
-        price, fresh = np.full(size, np.nan), np.zeros(size, np.bool_)
-        signal = np.full(size, np.nan)
-        if place >= 0:
-            price[plan_id] = frame.price[place]
-            fresh[plan_id] = frame.publish_time[place] >= slot - PRICE_STALE_S
-        stored = decode_signals(self._block.readings.get(slot, b""))
-        failed: dict[int, str] = {}
-        if plan_id < len(stored.values) and stored.known[plan_id]:
-            signal[plan_id] = stored.values[plan_id]
-            if np.isnan(signal[plan_id]):
-                failed[plan_id] = "the strategy failed"
-        return SlotInputs(slot=slot, price=price, fresh=fresh, signal=signal, failed=failed)
+        signals = decode_signals(self._block.signals.get(slot, b""))
+        of_windows, _ = decode_readings(self._block.readings.get(slot, b""))
+        saw = signals.of(np.array([plan_id]))
+        place = frame.find(plan.symbol)
+        window = place * len(TIMEFRAMES) + TIMEFRAME_NAMES.index(plan.timeframe)
+        fraction = of_windows[window] if place >= 0 and window < len(of_windows) else np.nan
+        per_atr = volatility_per_atr(TIMEFRAMES[plan.timeframe])
+        signal = saw.values[0]
+        return SlotInputs(
+            slot=slot,
+            price=_of_plan(plan_id, frame.price[place] if place >= 0 else np.nan),
+            fresh=np.full(
+                plan_id + 1,
+                place >= 0 and bool(frame.publish_time[place] >= slot - PRICE_STALE_S),
+            ),
+            signal=_of_plan(plan_id, signal),
+            failed={plan_id: FAILED} if saw.known[0] and np.isnan(signal) else {},
+            atr_fraction=_of_plan(plan_id, fraction),
+            volatility=_of_plan(plan_id, fraction * per_atr),
+            cannot_run={plan_id: CANNOT_RUN} if saw.cannot_run[0] else {},
+        )
 
     async def _read(self, first_slot: int) -> Block | None:
         """From the archive; what is too young for it from Redis, as long as that answers."""
@@ -131,6 +142,13 @@ class Market:
         except AWAY:
             return None
         return block if block.frames else None
+
+
+def _of_plan(plan_id: int, value: float) -> Floats:
+    """A table by plan id in which only this plan is told."""
+    table = np.full(plan_id + 1, np.nan)
+    table[plan_id] = value
+    return table
 
 
 def _minute(slot: int) -> int:
@@ -157,17 +175,16 @@ async def replay(
     shard = entries[0].shard
     market = Market(database, redis, shard)
     await market.read_skipped(start, last_slot)
-    symbols: dict[int, str] = {}
+    known: dict[int, Plan] = {}
     for slot in range(start, last_slot + 1):
         shard = shard_at.get(slot, shard)
         events = recorded.get(slot, [])
         plan_id = int((row_after(events[0]) if events else rows)[0]["plan_id"])
-        if plan_id not in symbols:
-            found = await plans.plans_of(database, [plan_id])
-            if plan_id not in found:
+        if plan_id not in known:
+            known |= await plans.plans_of(database, [plan_id])
+            if plan_id not in known:
                 raise CannotReplay(f"plan {plan_id} is not on record")
-            symbols[plan_id] = found[plan_id].symbol
-        inputs = await market.inputs(slot, plan_id, symbols[plan_id])
+        inputs = await market.inputs(slot, plan_id, known[plan_id])
         if inputs is None and not market.is_kept(slot):
             rows, lacking = _taken_over(rows, slot, events)
             tally.lacking += len(lacking)

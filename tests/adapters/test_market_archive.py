@@ -28,22 +28,24 @@ _RANGES = st.lists(
 
 @given(
     frames=_BY_SLOT,
+    signals=_BY_SLOT,
     readings=_BY_SLOT,
     skipped=st.dictionaries(st.integers(0, 300), _RANGES, max_size=3),
 )
 def test_a_block_comes_back_as_it_was(
     frames: dict[int, bytes],
+    signals: dict[int, bytes],
     readings: dict[int, bytes],
     skipped: dict[int, tuple[SkippedRange, ...]],
 ) -> None:
-    block = Block(120, frames, readings, skipped)
+    block = Block(120, frames, signals, readings, skipped)
     assert decode_block(encode_block(block)) == block
 
 
 def test_frames_that_differ_in_a_few_bytes_take_little_room() -> None:
     frame = bytes(range(256)) * 80
     frames = {slot: frame[:100] + bytes([slot]) + frame[101:] for slot in range(BLOCK_SLOTS)}
-    size = len(encode_block(Block(0, frames, {}, {})))
+    size = len(encode_block(Block(0, frames, {}, {}, {})))
     assert size < len(frame) * BLOCK_SLOTS / 50
 
 
@@ -54,7 +56,7 @@ def test_frames_that_differ_in_a_few_bytes_take_little_room() -> None:
         b"no block",
         zlib.compress(b"\xc1"),
         zlib.compress(msgspec.msgpack.encode([1, 2])),
-        zlib.compress(msgspec.msgpack.encode([99, 0, [], [], {}])),
+        zlib.compress(msgspec.msgpack.encode([99, 0, [], [], [], {}])),
     ],
 )
 def test_other_bytes_are_refused(data: bytes) -> None:
@@ -69,6 +71,7 @@ async def test_a_minute_is_read_as_redis_keeps_it(redis_url: str) -> None:
         await redis.set(keys.market_frame(119), b"frame of 119")
         await redis.set(keys.market_frame(120), b"of the next minute")
         await redis.set(keys.market_signals(60), b"signals of 60")
+        await redis.set(keys.market_readings(61), b"readings of 61")
         away = (SkippedRange(61, 70, False),)
         await command(redis, "HSET", keys.shard_head(3), "skipped", encode_skipped(away))
         await command(redis, "HSET", keys.shard_head(4), "skipped", b"")
@@ -76,4 +79,5 @@ async def test_a_minute_is_read_as_redis_keeps_it(redis_url: str) -> None:
     finally:
         await redis.aclose()
     frames = {60: b"frame of 60", 119: b"frame of 119"}
-    assert block == Block(60, frames, {60: b"signals of 60"}, {3: away})
+    signals, readings = {60: b"signals of 60"}, {61: b"readings of 61"}
+    assert block == Block(60, frames, signals, readings, {3: away})
