@@ -116,6 +116,16 @@ def decode_skipped(data: bytes) -> tuple[SkippedRange, ...]:
     return tuple(SkippedRange(*item) for item in msgspec.msgpack.decode(data))
 
 
+def encode_ticked(shard: int, slot: int, version: int) -> bytes:
+    """What is announced of a commit: its shard, the slot now covered, the version."""
+    return msgspec.msgpack.encode((shard, slot, version))
+
+
+def decode_ticked(message: bytes) -> tuple[int, int, int]:
+    """The inverse: (shard, slot, version)."""
+    return msgspec.msgpack.decode(message, type=tuple[int, int, int])
+
+
 def decode_head(fields: dict[bytes, bytes]) -> Head | None:
     """The head hash as it lies in Redis, None for an empty one."""
     if b"version" not in fields:
@@ -208,6 +218,8 @@ class ShardStore:
             "1" if commit.resumed else "",
             ROW.itemsize * ROWS_PER_SHARD,
             EVENTS_MAX,
+            keys.ticked_channel(),
+            encode_ticked(shard, commit.slot, read.head.version + 1),
             len(ranges),
             len(commit.events),
         ]
@@ -336,6 +348,8 @@ class ShardStore:
             encode_skipped(new.head.skipped),
             new.head.folded_slot,
             "1" if new.head.paused else "",
+            keys.ticked_channel(),
+            encode_ticked(shard, new.head.slot, new.head.version),
             *commands,
         ]
         shard_keys = [

@@ -7,11 +7,10 @@ import asyncio
 import time
 from dataclasses import dataclass, field
 
-import msgspec
-
 from adapters import redis_keys as keys
 from adapters.queue import phase_s
 from adapters.redis_client import open_redis
+from adapters.shard_store import decode_ticked
 
 Commit = tuple[float, int, int]
 """(Unix time at which it was heard of, shard, slot)."""
@@ -33,7 +32,7 @@ class TickedLog:
                 self.listening.set()
                 async for message in heard.listen():
                     if message["type"] == "message":
-                        shard, slot, _version = msgspec.msgpack.decode(message["data"])
+                        shard, slot, _version = decode_ticked(message["data"])
                         self.commits.append((time.time(), shard, slot))
         finally:
             await redis.aclose()

@@ -13,7 +13,6 @@ from adapters import queue as jobs
 from adapters import redis_keys as keys
 from adapters.log import log_fields
 from adapters.redis_client import command
-from adapters.shard_store import Commit
 from engine.rows import ROW_SCHEMA
 from workers.context import PoolContext
 from workers.slots import SlotRun, run_slots
@@ -76,7 +75,9 @@ async def _tick_once(pool: PoolContext, shard: int) -> bool:
     lags_s = [now - jobs.due_ms(shard, slot) / 1000 for slot in run.ran]
     pool.stats.committed(run.ticks, len(run.events), run.applied, lags_s)
     pool.stats.missed_slots += run.missed_slots
-    await _announce(pool, shard, commit, committed.version)
+    if commit.events:
+        await command(pool.queue_redis, "SADD", keys.dirty_shards(), shard)
+        await pool.queue.enqueue(jobs.ledger(int(pool.clock.now() * 1000)))
     if committed.inbox_left:
         await pool.queue.enqueue(jobs.tick(shard, run.slot + 1))
     return True
@@ -89,16 +90,3 @@ def successors(shard: int, run: SlotRun, now_slot: int) -> list[jobs.Job]:
     if run.next_due is None:
         return []
     return [jobs.tick(shard, run.next_due)]
-
-
-async def _announce(pool: PoolContext, shard: int, commit: Commit, version: int) -> None:
-    """Tells the hubs that a shard has ticked and, where there are events, the ledger."""
-    await command(
-        pool.state_redis,
-        "PUBLISH",
-        keys.ticked_channel(),
-        jobs.encode_job([shard, commit.slot, version]),
-    )
-    if commit.events:
-        await command(pool.queue_redis, "SADD", keys.dirty_shards(), shard)
-        await pool.queue.enqueue(jobs.ledger(int(pool.clock.now() * 1000)))

@@ -16,6 +16,7 @@ from adapters.shard_store import (
     ShardState,
     ShardStore,
     changed_ranges,
+    decode_ticked,
 )
 from engine.rows import ROW, ROW_SCHEMA, empty_rows
 from engine.schedule import SkippedRange
@@ -172,6 +173,28 @@ async def test_pause_makes_a_tick_under_way_fail(store: ShardStore) -> None:
     assert paused.head.paused
     await store.commit(SHARD, paused, outcome(paused, resumed=True))
     assert not (await opened_state(store)).head.paused
+
+
+async def test_what_changes_rows_is_announced_in_the_same_step(
+    store: ShardStore, redis: Redis
+) -> None:
+    async with redis.pubsub() as heard:
+        await heard.subscribe(keys.ticked_channel())
+        state = await opened(store)
+        refused = replace(state, head=replace(state.head, version=state.head.version + 1))
+        assert (await store.commit(SHARD, refused, outcome(state))).refused == "version"
+        committed = await store.commit(SHARD, state, outcome(state))
+        # What was published before is there before the answer to a ping.
+        await heard.ping("after")
+        messages: list[object] = []
+        while "after" not in messages:
+            message = await heard.get_message(ignore_subscribe_messages=True, timeout=5.0)
+            if message is not None:
+                ticked = message["type"] == "message"
+                data = message["data"]
+                messages.append(decode_ticked(data) if ticked else data.decode())
+        slot = state.head.slot
+        assert messages == [(SHARD, slot, 1), (SHARD, slot + 1, committed.version), "after"]
 
 
 async def test_only_one_recovery_opens_a_shard(store: ShardStore) -> None:
