@@ -43,10 +43,13 @@ def retry_policy() -> Retry:
     return Retry(ExponentialBackoff(cap=0.5, base=0.05), 9)
 
 
-def open_redis(url: str, *, max_connections: int = 64, timeout_s: float = 5.0) -> Redis:
+def open_redis(
+    url: str, *, max_connections: int = 64, timeout_s: float = 5.0, retries: bool = True
+) -> Redis:
     """A client with a bounded pool; who finds it full waits for a place.
 
-    Nothing is connected until the first command.
+    Nothing is connected until the first command. retries: whether a blip is hidden; not for a
+    subscription, which has to know that it has missed something.
 
     Raises:
         ValueError: the URL is none that redis-py knows (redis://, rediss://, unix://).
@@ -57,8 +60,10 @@ def open_redis(url: str, *, max_connections: int = 64, timeout_s: float = 5.0) -
         timeout=timeout_s,
         socket_timeout=timeout_s,
         socket_connect_timeout=timeout_s,
-        retry=retry_policy(),
-        retry_on_error=[RedisConnectionError, RedisTimeoutError, BusyLoadingError],
+        retry=retry_policy() if retries else None,
+        retry_on_error=[RedisConnectionError, RedisTimeoutError, BusyLoadingError]
+        if retries
+        else [],
     )
     return Redis.from_pool(pool)
 

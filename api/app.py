@@ -100,14 +100,18 @@ async def open_hub(settings: Settings, source: PriceSource) -> AsyncIterator[Hub
         shards = ShardStore(state_redis)
         sights = Sights(MarketStore(state_redis, source), clock)
         directory = AgentDirectory(database)
-        live = LiveFeed(Broadcasts(state_redis), shards, sights, database, directory)
+        hearing = open_redis(settings.redis_url, max_connections=1, retries=False)
+        stack.push_async_callback(hearing.aclose)
+        broadcasts = Broadcasts(hearing)
+        live = LiveFeed(broadcasts, shards, sights, database, directory)
         api_keys = ApiKeys(database)
-        logins = Logins(Broadcasts(state_redis), state_redis, database, api_keys)
+        logins = Logins(broadcasts, state_redis, database, api_keys)
         hub = Hub(
             settings=settings,
             database=database,
             state_redis=state_redis,
             shards=shards,
+            broadcasts=broadcasts,
             queue=JobQueue(queue_redis),
             directory=directory,
             clock=clock,
@@ -127,6 +131,7 @@ async def open_hub(settings: Settings, source: PriceSource) -> AsyncIterator[Hub
         )
         tasks = [
             asyncio.create_task(clock.keep()),
+            asyncio.create_task(_keep_going("the subscription", broadcasts.run)),
             asyncio.create_task(_keep_going("the stream", live.run)),
             asyncio.create_task(_keep_going("the watch on logins", logins.run)),
         ]

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from starlette.requests import HTTPConnection
 
 from adapters.attempts import Attempts
+from adapters.broadcasts import Broadcasts
 from adapters.db.connection import Database
 from adapters.passwords import PasswordHasher
 from adapters.queue import JobQueue
@@ -32,6 +33,7 @@ class Hub:
     database: Database
     state_redis: Redis
     shards: ShardStore
+    broadcasts: Broadcasts
     queue: JobQueue
     directory: AgentDirectory
     clock: HubClock

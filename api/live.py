@@ -11,7 +11,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from uuid import UUID
 
-import msgspec
 import numpy as np
 
 from adapters import redis_keys as keys
@@ -22,7 +21,7 @@ from adapters.db.connection import Database
 from adapters.db.errors import DatabaseError
 from adapters.errors import AdapterError
 from adapters.redis_client import away_as_error
-from adapters.shard_store import Head, ShardStore
+from adapters.shard_store import Head, ShardStore, decode_ticked
 from api.directory import AgentDirectory
 from api.live_agents import WatchedAgent
 from api.sights import Sights
@@ -132,12 +131,11 @@ class LiveFeed:
         self._ticked: set[int] = set()
         self._shard_news = asyncio.Event()
         self._record_news = asyncio.Event()
+        broadcasts.listen(keys.ticked_channel(), self._on_ticked, self._on_shards_subscribed)
 
     async def run(self) -> None:
         """Follows shards and users until it is canceled."""
-        await self._broadcasts.subscribe(keys.ticked_channel())
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._broadcasts.run(self._on_message, self._on_subscribed))
             tasks.create_task(self._follow_shards())
             tasks.create_task(self._follow_record())
 
@@ -152,7 +150,7 @@ class LiveFeed:
             watcher.after, watcher.replaying = watcher.wishes.since, True
         topic.watchers.add(watcher)  # before anything is awaited: others leave meanwhile
         if is_new:
-            await self._broadcasts.subscribe(topic.channel)
+            await self._broadcasts.subscribe(topic.channel, self._on_message, self._on_subscribed)
         if watcher.wishes.since is None and topic.order.last is None:
             # Nobody knows yet where the record begins for this process: by replay, from now on.
             watcher.replaying = True
@@ -217,12 +215,17 @@ class LiveFeed:
             topic.record_due = True
             self._record_news.set()
 
+    def _on_ticked(self, channel: str, data: bytes) -> None:
+        shard, _, _ = decode_ticked(data)
+        if shard in self._by_shard:
+            self._look_at(shard)
+
+    def _on_shards_subscribed(self, channel: str) -> None:
+        # What was published before is lost.
+        for shard in self._by_shard:
+            self._look_at(shard)
+
     def _on_message(self, channel: str, data: bytes) -> None:
-        if channel == keys.ticked_channel():
-            shard = msgspec.msgpack.decode(data)[0]
-            if shard in self._by_shard:
-                self._look_at(shard)
-            return
         topic = self._channels.get(channel)
         fact = read_fact(data)
         if topic is None or fact is None:
@@ -239,11 +242,9 @@ class LiveFeed:
             self._record_news.set()
 
     def _on_subscribed(self, channel: str) -> None:
-        # What was published before is lost: shards are looked at, the record is read.
-        if channel == keys.ticked_channel():
-            for shard in self._by_shard:
-                self._look_at(shard)
-        elif (topic := self._channels.get(channel)) is not None:
+        # What was published before is lost: the record is read.
+        topic = self._channels.get(channel)
+        if topic is not None:
             topic.record_due = True
             self._record_news.set()
 

@@ -39,13 +39,13 @@ class Logins:
     def __init__(
         self, broadcasts: Broadcasts, redis: Redis, database: Database, api_keys: ApiKeys
     ) -> None:
-        self._broadcasts = broadcasts
         self._redis = redis
         self._database = database
         self._api_keys = api_keys
         self._ended: dict[UUID, float] = {}
         self._open: dict[UUID, set[asyncio.Event]] = {}
         self._read_due = asyncio.Event()
+        broadcasts.listen(keys.ended_channel(), self._on_message, self._on_subscribed)
 
     def has_ended(self, family_id: UUID) -> bool:
         """Whether the login was revoked while its access tokens may still be about."""
@@ -85,11 +85,23 @@ class Logins:
         await self._tell("key", user_id)
 
     async def run(self) -> None:
-        """Listens and reads until it is canceled."""
-        await self._broadcasts.subscribe(keys.ended_channel())
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._broadcasts.run(self._on_message, self._on_subscribed))
-            tasks.create_task(self._follow_record())
+        """Follows the record until it is canceled."""
+        while True:
+            self._read_due.clear()
+            try:
+                lately = timedelta(seconds=REMEMBERED_S)
+                self._take(await families_revoked_within(self._database, lately))
+                # However long the record was out of reach, no open socket is overlooked.
+                self._take(await revoked_among(self._database, list(self._open)))
+            except DatabaseError as error:
+                log.warning("ended logins can't be read: %s", error)
+                await asyncio.sleep(RETRY_S)
+                continue
+            try:
+                async with asyncio.timeout(READ_EVERY_S):
+                    await self._read_due.wait()
+            except TimeoutError:
+                continue
 
     async def _tell(self, kind: str, subject: UUID) -> None:
         message = msgspec.msgpack.encode([kind, subject.hex])
@@ -119,21 +131,3 @@ class Logins:
                 ended.set()
         for family_id in [each for each, until in self._ended.items() if until < now]:
             del self._ended[family_id]
-
-    async def _follow_record(self) -> None:
-        while True:
-            self._read_due.clear()
-            try:
-                lately = timedelta(seconds=REMEMBERED_S)
-                self._take(await families_revoked_within(self._database, lately))
-                # However long the record was out of reach, no open socket is overlooked.
-                self._take(await revoked_among(self._database, list(self._open)))
-            except DatabaseError as error:
-                log.warning("ended logins can't be read: %s", error)
-                await asyncio.sleep(RETRY_S)
-                continue
-            try:
-                async with asyncio.timeout(READ_EVERY_S):
-                    await self._read_due.wait()
-            except TimeoutError:
-                continue

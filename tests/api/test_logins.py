@@ -262,12 +262,12 @@ async def test_channels_have_one_form(hub: Hub, redis_url: str) -> None:
     heard: list[tuple[str, bytes]] = []
     subscribed = asyncio.Event()
     broadcasts = Broadcasts(hub.state_redis)
-    await broadcasts.subscribe(keys.ended_channel())
-    listening = asyncio.create_task(
-        broadcasts.run(
-            lambda channel, data: heard.append((channel, data)), lambda _: subscribed.set()
-        )
+    broadcasts.listen(
+        keys.ended_channel(),
+        lambda channel, data: heard.append((channel, data)),
+        lambda _: subscribed.set(),
     )
+    listening = asyncio.create_task(broadcasts.run())
     await subscribed.wait()
     family = uuid4()
     await hub.logins.end(family)
