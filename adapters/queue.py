@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlparse
 
 import msgspec
-from arq.connections import RedisSettings
+from arq.connections import ArqRedis, RedisSettings, create_pool
 from arq.constants import job_key_prefix
 from arq.jobs import serialize_job
 
@@ -141,6 +141,13 @@ class JobQueue:
         for job, at_ms in zip(jobs, due_times, strict=True):
             if at_ms and job.queue in self._listeners:
                 self._listeners[job.queue](at_ms)
+
+
+async def open_arq(url: str) -> ArqRedis:
+    """arq's own connections to a queue's Redis, for one worker."""
+    return await create_pool(
+        arq_settings(url), job_serializer=encode_job, job_deserializer=decode_job
+    )
 
 
 def arq_settings(url: str) -> RedisSettings:

@@ -6,6 +6,7 @@ slot. Redis itself decides at each commit and frame; this clock is for planning 
 
 import logging
 import time
+from collections.abc import Callable
 from typing import Final
 
 from adapters.redis_client import Redis
@@ -19,7 +20,16 @@ _log = logging.getLogger(__name__)
 class RedisClock:
     """Tells Redis time without asking each time. Not usable before the first refresh()."""
 
-    def __init__(self, redis: Redis) -> None:
+    def __init__(
+        self,
+        redis: Redis,
+        *,
+        monotonic: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        """monotonic and wall are the clocks of this machine, in seconds."""
+        self.monotonic = monotonic
+        self._wall = wall
         self._redis = redis
         self._ahead_s = float("nan")
         self.skew_s = 0.0
@@ -31,9 +41,9 @@ class RedisClock:
         """Measures again; answers the skew in seconds, and warns where it is more than 0.25."""
         self.round_trip_s = float("inf")
         for _ in range(_SAMPLES):
-            start = time.monotonic()
+            start = self.monotonic()
             seconds, microseconds = await self._redis.time()
-            wall, end = time.time(), time.monotonic()
+            wall, end = self._wall(), self.monotonic()
             if end - start < self.round_trip_s:
                 self.round_trip_s = end - start
                 middle = seconds + microseconds / 1e6
@@ -50,7 +60,7 @@ class RedisClock:
     def now(self) -> float:
         """Unix seconds by the clock of Redis."""
         assert self._ahead_s == self._ahead_s, "refresh() comes first"
-        return time.monotonic() + self._ahead_s
+        return self.monotonic() + self._ahead_s
 
     def slot(self) -> int:
         """The slot that now is."""

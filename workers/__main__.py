@@ -5,6 +5,7 @@ The composition root of a worker process.
 
 import argparse
 import asyncio
+import gc
 import logging
 import os
 import signal
@@ -12,6 +13,7 @@ import socket
 import sys
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
+from functools import partial
 
 import uvloop
 
@@ -20,7 +22,7 @@ from adapters.errors import AdapterError
 from adapters.log import configure_logging
 from adapters.market_store import MarketStore
 from adapters.prices import open_source
-from adapters.queue import JobQueue
+from adapters.queue import JobQueue, open_arq
 from adapters.redis_client import AWAY, open_redis
 from adapters.redis_clock import RedisClock
 from adapters.settings import Settings, SettingsError, load_settings
@@ -58,6 +60,7 @@ async def open_pool(settings: Settings) -> AsyncIterator[PoolContext]:
             plans=PlanBook(state_redis, market),
             queue=JobQueue(queue_redis),
             database=database,
+            open_arq=partial(open_arq, settings.queue_redis_url),
         )
     finally:
         await close_database(database)
@@ -69,6 +72,11 @@ async def run(settings: Settings, queues: Collection[str]) -> None:
     """Serves queues until SIGTERM or SIGINT."""
     async with open_pool(settings) as pool:
         process = WorkerProcess(pool, queues)
+        # Objects that live as long as the process are not worth a look of the collector, and a
+        # full collection inside a tick is lag.
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(100_000, 50, 50)
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, process.stopping.set)

@@ -6,9 +6,11 @@ Built once when the process starts and handed to every job; nothing here is modu
 import asyncio
 import logging
 from collections import OrderedDict
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 import numpy as np
+from arq.connections import ArqRedis
 
 from adapters.db.connection import Database
 from adapters.market_store import MarketStore
@@ -70,6 +72,8 @@ class PoolContext:
     plans: PlanBook
     queue: JobQueue
     database: Database
+    open_arq: Callable[[], Awaitable[ArqRedis]]
+    """New connections to the queues' Redis: each arq worker has its own."""
     run_id: str = ""
     """The Redis process that this worker believes to be talking to."""
     stats: WorkerStats = field(default_factory=WorkerStats)

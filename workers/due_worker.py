@@ -8,13 +8,14 @@ run, retried and finished stays arq's.
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable
 from typing import Any
 
-from arq.connections import create_pool
+from arq.connections import ArqRedis
 from arq.constants import in_progress_key_prefix
 from arq.worker import Function, Worker
 
-from adapters.queue import arq_settings, decode_job, encode_job
+from adapters.queue import decode_job, encode_job
 from adapters.redis_client import AWAY, Script, script
 from workers.settings import QueueSettings
 
@@ -29,12 +30,15 @@ class DueWorker(Worker):
     """One queue's worker. Several share a process and an event loop, each with its own pool."""
 
     def __init__(
-        self, functions: list[Function], queue: QueueSettings, redis_url: str, ctx: dict[str, Any]
+        self,
+        functions: list[Function],
+        queue: QueueSettings,
+        open_pool: Callable[[], Awaitable[ArqRedis]],
+        ctx: dict[str, Any],
     ) -> None:
         super().__init__(
             functions,
             queue_name=queue.name,
-            redis_settings=arq_settings(redis_url),
             handle_signals=False,
             max_jobs=queue.max_jobs,
             job_timeout=queue.timeout_s,
@@ -50,6 +54,7 @@ class DueWorker(Worker):
         # A job whose worker died is free again after this; ids differ for each slot, so nothing
         # waits for it.
         self.in_progress_timeout_s = queue.timeout_s + 1
+        self._open_pool = open_pool
         self._wake = asyncio.Event()
         self._sleeps_until_ms = 0.0
         self._redis_minus_loop_ms = 0.0
@@ -63,12 +68,7 @@ class DueWorker(Worker):
     async def main(self) -> None:
         """Claims, runs, sleeps; until it is cancelled or drained."""
         if self._pool is None:
-            self._pool = await create_pool(
-                self.redis_settings,
-                job_serializer=self.job_serializer,
-                job_deserializer=self.job_deserializer,
-                default_queue_name=self.queue_name,
-            )
+            self._pool = await self._open_pool()
         claim = script(self.pool, "claim")
         self.ctx["redis"] = self.pool
         while self.allow_pick_jobs or self.tasks:

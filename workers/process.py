@@ -6,7 +6,6 @@ that nobody has to wait for a lease to run out.
 """
 
 import asyncio
-import gc
 import logging
 from collections.abc import Collection
 from typing import Any
@@ -59,11 +58,6 @@ class WorkerProcess:
         ):
             if name in self.queues:
                 self._start(settings, functions)
-        # Objects that live as long as the process are not worth a look of the collector, and a
-        # full collection inside a tick is lag.
-        gc.collect()
-        gc.freeze()
-        gc.set_threshold(100_000, 50, 50)
         background = [asyncio.create_task(self._ring()), asyncio.create_task(self._keep_clock())]
         try:
             if "tick" in self.queues:
@@ -78,8 +72,7 @@ class WorkerProcess:
 
     def _start(self, settings: QueueSettings, functions: list[Any]) -> None:
         ctx = {"pool": self.pool, "name": self.pool.name}
-        url = self.pool.settings.queue_redis_url
-        worker = DueWorker(functions, settings, url, ctx)
+        worker = DueWorker(functions, settings, self.pool.open_arq, ctx)
         task = asyncio.create_task(worker.main(), name=settings.name)
         self._workers[settings.name] = (worker, task)
         self.pool.queue.listen(settings.name, worker.note_due)

@@ -7,7 +7,6 @@ Both are kept as ranges in the head, so that every due tick is run or counted.
 
 import asyncio
 import logging
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -125,7 +124,7 @@ async def run_slots(
         run.slot, run.resumed = now_slot - 1, True
     _skip_too_old(run, now_slot)
 
-    started = time.perf_counter()
+    started = pool.clock.monotonic()
     worked = head.paused
     while (slot := _next_slot(run)) is not None and slot <= now_slot:
         frame, early = await _frame_of(pool, slot)
@@ -138,7 +137,7 @@ async def run_slots(
         with log_fields(slot=slot):
             await _run_slot(pool, shard, run, frame, late=slot < now_slot)
         run.next_due = next_due(run.rows, slot)
-        if time.perf_counter() - started > CATCH_UP_CHUNK_S:
+        if pool.clock.monotonic() - started > CATCH_UP_CHUNK_S:
             break
     else:
         run.slot = now_slot

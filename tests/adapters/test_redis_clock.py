@@ -23,15 +23,13 @@ async def test_it_tells_the_time_of_redis(redis_url: str) -> None:
 
 
 async def test_a_wall_clock_that_is_wrong_is_said_and_moves_nothing(
-    redis_url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    redis_url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     redis = open_redis(redis_url)
-    clock = RedisClock(redis)
-    right = time.time
-    monkeypatch.setattr(time, "time", lambda: right() - 2.0)
+    clock = RedisClock(redis, wall=lambda: time.time() - 2.0)
     with caplog.at_level(logging.WARNING):
         skew = await clock.refresh()
     assert -2.1 < skew < -1.9
     assert "behind that of Redis" in caplog.text
-    assert abs(clock.now() - right()) < 0.1
+    assert abs(clock.now() - time.time()) < 0.1
     await redis.aclose()

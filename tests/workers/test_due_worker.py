@@ -2,12 +2,13 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Any
 
 import pytest
 from arq.worker import func
 
-from adapters.queue import Job, JobQueue
+from adapters.queue import Job, JobQueue, open_arq
 from adapters.redis_client import Redis, command, open_redis
 from tests.conftest import wait_for
 from workers.due_worker import DueWorker
@@ -32,7 +33,8 @@ class Bench:
         self.ran: list[tuple[int, float]] = []
         self.hold = asyncio.Event()
         self.hold.set()
-        self.worker = DueWorker([func(self.note, name="note")], QUEUE, url, {"name": "w"})
+        functions, opened = [func(self.note, name="note")], partial(open_arq, url)
+        self.worker = DueWorker(functions, QUEUE, opened, {"name": "w"})
         self.task = asyncio.create_task(self.worker.main())
 
     async def now_ms(self) -> float:

@@ -1,6 +1,7 @@
 """Which slots a tick runs: in order, each once, and every due one run or counted."""
 
 import asyncio
+import time
 from types import SimpleNamespace
 from typing import Any, cast
 from uuid import UUID
@@ -80,7 +81,7 @@ class Bench:
             market=self.market,
             plans=Plans(),
             shards=SimpleNamespace(bury=bury),
-            clock=SimpleNamespace(refresh=refresh),
+            clock=SimpleNamespace(refresh=refresh, monotonic=time.monotonic),
             plans_in=plans_in,
             entries_open=lambda shard: True,
         )
