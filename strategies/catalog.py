@@ -22,7 +22,26 @@ from strategies.mean_reversion import (
     Z_SCORE,
 )
 from strategies.momentum import BREAKOUT, DONCHIAN_CHANNEL, DUAL_MOMENTUM, SIMPLE_MOMENTUM
-from strategies.volatility import ATR_BREAKOUT, KELTNER_BOLLINGER, VWAP_DEVIATION
+from strategies.statistical import (
+    KALMAN_FAIR_VALUE,
+    LINEAR_REGRESSION_CHANNEL,
+    OU_REVERSION,
+    VARIANCE_RATIO,
+)
+from strategies.trend import (
+    AROON_SIGNAL,
+    CHANDE_MOMENTUM,
+    HEIKIN_ASHI_TREND,
+    TIME_SERIES_MOMENTUM,
+    TRIX_SIGNAL,
+)
+from strategies.volatility import (
+    ATR_BREAKOUT,
+    KELTNER_BOLLINGER,
+    NARROW_RANGE_BREAKOUT,
+    VWAP_DEVIATION,
+)
+from strategies.volume import ADX_FILTER, ICHIMOKU_SIGNAL, MONEY_FLOW_INDEX, OBV_TREND
 
 __all__ = [
     "STRATEGIES", "Candles", "InvalidParams", "Param", "ParamProblem", "ParamValue", "Params",
@@ -48,6 +67,20 @@ STRATEGIES: tuple[Strategy, ...] = (
     ATR_BREAKOUT,
     KELTNER_BOLLINGER,
     VWAP_DEVIATION,
+    OBV_TREND,
+    ADX_FILTER,
+    ICHIMOKU_SIGNAL,
+    LINEAR_REGRESSION_CHANNEL,
+    KALMAN_FAIR_VALUE,
+    TIME_SERIES_MOMENTUM,
+    HEIKIN_ASHI_TREND,
+    AROON_SIGNAL,
+    TRIX_SIGNAL,
+    CHANDE_MOMENTUM,
+    NARROW_RANGE_BREAKOUT,
+    MONEY_FLOW_INDEX,
+    OU_REVERSION,
+    VARIANCE_RATIO,
 )
 
 _BY_NAME: Mapping[str, Strategy] = {

@@ -20,6 +20,9 @@ Value = TypeVar("Value")
 
 _UNKNOWN = object()
 
+# Distances below this share of the price are what rounding leaves of none.
+ROUNDING = 1e-10
+
 
 def once(compute: Callable[[Candles, *Args], Value]) -> Callable[[Candles, *Args], Value]:
     """Computes a pure function of bars and numbers once for the same bars and numbers.
@@ -139,9 +142,11 @@ def closed_atr(candles: Candles, period: int) -> float:
     """Average true range after Wilder, over closed bars only, in price.
 
     The forming bar is left out: it starts each time with a range of nothing, and a bar that breaks
-    out must not widen the yardstick it is measured with.
+    out must not widen the yardstick it is measured with. It is 0 where the price has rested for so
+    long that an average measured with it would be the rounding of the price.
     """
-    return atr_of(candles.closed, period)
+    atr, price = atr_of(candles.closed, period), candles.newest.close
+    return 0.0 if atr < ROUNDING * price else atr
 
 
 def forming_true_range(candles: Candles) -> float:
@@ -179,3 +184,27 @@ def typical_step(candles: Candles, period: int) -> float:
     """Root mean square of the last `period` price changes from bar to bar, in price."""
     step = candles.newest.close - candles.closed.newest.close
     return math.sqrt((_squared_steps(candles.closed, period - 1) + step * step) / period)
+
+
+@once
+def _trix(bars: Candles, period: int, signal: int) -> tuple[float, float, float, float]:
+    """The three averages, each of the one before, and the signal line."""
+    first = talib.EMA(bars.close, period)
+    second = talib.EMA(first, period)
+    third = talib.EMA(second, period)
+    changes = third[1:] - third[:-1]
+    signal_line = _newest(talib.EMA(changes, signal))
+    return _newest(first), _newest(second), _newest(third), signal_line
+
+
+def trix(candles: Candles, period: int, signal: int) -> tuple[float, float]:
+    """Change a bar of the triple EMA and the EMA of that change (the signal line), in price.
+
+    Not in per cent as TA-Lib's, since no mirrored price would share what that divides by. Needs
+    3 x (period - 1) + signal + 1 closed bars.
+    """
+    first, second, third, signal_line = _trix(candles.closed, period, signal)
+    first = _smoothed(first, candles.newest.close, period)
+    second = _smoothed(second, first, period)
+    change = _smoothed(third, second, period) - third
+    return change, _smoothed(signal_line, change, signal)

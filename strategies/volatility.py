@@ -136,3 +136,49 @@ VWAP_DEVIATION = Strategy(
         threshold_param(),
     ),
 )
+
+
+@indicators.once
+def _narrowest(bars: Candles, period: int) -> float:
+    """Smallest range of the last `period` bars."""
+    return float((bars.high[-period:] - bars.low[-period:]).min())
+
+
+def narrow_range_breakout(candles: Candles, prices: FloatArray, *, lookback: int) -> Reading:
+    """Distance beyond the last closed bar, if it was the narrowest of the lookback; else 0."""
+    narrow, least = candles.closed.newest, _narrowest(candles.closed, lookback)
+    high, low = narrow.high, narrow.low
+    if high - low > least:
+        return (
+            0.0,
+            lambda: (
+                f"the last closed bar is not the narrowest of {lookback}: "
+                f"range {price_text(high - low)} > {price_text(least)}"
+            ),
+        )
+    atr = indicators.closed_atr(candles, lookback)
+    if not atr > 0:
+        return 0.0, lambda: f"the {lookback} bars before stood still: no range to measure by"
+    price = candles.newest.close
+    beyond = price - high if price > high else min(price - low, 0.0)
+
+    def seen() -> str:
+        where = "above" if beyond > 0 else "below" if beyond < 0 else "inside"
+        bar = f"the narrowest bar of {lookback}, {price_text(low)} to {price_text(high)}"
+        return f"close {price_text(price)} {where} {bar}"
+
+    # The crossing itself is the trigger, so the distance is counted from 1.
+    return (graded(math.copysign(1 + abs(beyond) / atr, beyond)) if beyond else 0.0), seen
+
+
+NARROW_RANGE_BREAKOUT = Strategy(
+    name="narrow_range_breakout",
+    family="volatility",
+    description="price beyond the last closed bar where that was the narrowest of the lookback",
+    function=narrow_range_breakout,
+    warm_up=lambda params: int(params["lookback"]) + 1,
+    params=(
+        lookback_param(7, 3, 50, "closed bars of which the newest must have the smallest range"),
+        threshold_param(),
+    ),
+)

@@ -57,7 +57,27 @@ def test_the_documented_defaults() -> None:
         "atr_breakout": {"lookback": 14, "multiple": 1.5, "threshold": 0.5},
         "keltner_bollinger": {"lookback": 20, "width": 2.0, "multiple": 2.0, "threshold": 0.5},
         "vwap_deviation": {"lookback": 50, "width": 2.0, "threshold": 0.5},
-    }
+        "obv_trend": {"lookback": 10, "threshold": 0.5},
+        "adx_filter": {"lookback": 14, "adx_min": 25.0, "threshold": 0.5},
+        "ichimoku_signal": {"tenkan": 9, "lookback": 26, "senkou": 52, "threshold": 0.5},
+        "linear_regression_channel": {"lookback": 20, "width": 2.0, "threshold": 0.5},
+        "kalman_fair_value": {
+            "lookback": 20, "process_noise": 0.01, "measurement_noise": 0.1, "threshold": 0.5,
+        },
+        "time_series_momentum": {"lookback": 240, "threshold": 0.5},
+        "heikin_ashi_trend": {"lookback": 3, "threshold": 0.5},
+        "aroon_signal": {"lookback": 25, "threshold": 0.5},
+        "trix_signal": {"lookback": 15, "signal": 9, "threshold": 0.5},
+        "chande_momentum": {"lookback": 14, "threshold": 0.5},
+        "narrow_range_breakout": {"lookback": 7, "threshold": 0.5},
+        "money_flow_index": {
+            "lookback": 14, "oversold": 20.0, "overbought": 80.0, "threshold": 0.5,
+        },
+        "ou_reversion": {"lookback": 60, "half_life_max": 5.0, "threshold": 0.5},
+        "variance_ratio": {
+            "lookback": 100, "horizon": 4, "significance": 1.6, "threshold": 0.5,
+        },
+    }  # fmt: skip
 
 
 def test_an_alias_is_the_strategy_it_stands_for() -> None:

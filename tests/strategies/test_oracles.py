@@ -11,10 +11,24 @@ from talipp.ohlcv import OHLCV
 
 from strategies import catalog
 from strategies.base import Candles
-from tests.strategies.oracles import mean_reversion, momentum, volatility
+from tests.strategies.oracles import (
+    mean_reversion,
+    momentum,
+    statistical,
+    trend,
+    volatility,
+    volume,
+)
 from tests.strategies.oracles.formulas import Oracle
 
-ORACLES: dict[str, Oracle] = {**momentum.ORACLES, **mean_reversion.ORACLES, **volatility.ORACLES}
+ORACLES: dict[str, Oracle] = {
+    **momentum.ORACLES,
+    **trend.ORACLES,
+    **mean_reversion.ORACLES,
+    **volatility.ORACLES,
+    **volume.ORACLES,
+    **statistical.ORACLES,
+}
 
 RECORDINGS = {
     "BTCUSDT_15m_2024.csv": 307,
@@ -27,7 +41,7 @@ RECORDINGS = {
 }
 
 # Those that seldom speak are asked more often.
-TIMES_ASKED = {"dual_momentum": 4, "bollinger_squeeze": 4}
+TIMES_ASKED = {"dual_momentum": 4, "bollinger_squeeze": 4, "variance_ratio": 4}
 
 
 def windows(recorded: Callable[[str], Candles], times: int = 1) -> Iterator[Candles]:

@@ -30,8 +30,22 @@ def vwap_deviation(bars: list[OHLCV], prices: list[float]) -> float:
     return -graded((prices[-1] - vwap) / deviation / 2)
 
 
+def narrow_range_breakout(bars: list[OHLCV], prices: list[float]) -> float:
+    """Crabel's NR7: the bar before has the smallest range of seven, and its range is left."""
+    ranges = [bar.high - bar.low for bar in bars[-8:-1]]
+    narrow, atr = bars[-2], wilder_atr(bars[:-1], 7)
+    if any(each < ranges[-1] for each in ranges):
+        return 0.0
+    if prices[-1] > narrow.high:
+        return graded(1 + (prices[-1] - narrow.high) / atr)
+    if prices[-1] < narrow.low:
+        return -graded(1 + (narrow.low - prices[-1]) / atr)
+    return 0.0
+
+
 ORACLES: dict[str, Oracle] = {
     "atr_breakout": atr_breakout,
     "keltner_bollinger": keltner_bollinger,
     "vwap_deviation": vwap_deviation,
+    "narrow_range_breakout": narrow_range_breakout,
 }
