@@ -15,7 +15,7 @@ COMPILE = $(TOOLS)/bin/uv pip compile --quiet pyproject.toml --universal --pytho
 	--generate-hashes --no-annotate --no-emit-index-url --custom-compile-command "make lock"
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-slow check format bench bench-density bench-first-tick bench-trades bench-kill bench-hub bench-rebuild lock clean
+.PHONY: help run test test-slow check format bench bench-density bench-first-tick bench-trades bench-kill bench-hub bench-rebuild bench-strategies lock clean
 
 help: ## what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -58,6 +58,9 @@ bench-hub: $(VENV)/dev.stamp
 
 bench-rebuild: $(VENV)/dev.stamp
 	@$(BIN)/python -m bench.rebuild $(ARGS)
+
+bench-strategies: $(VENV)/dev.stamp
+	@$(BIN)/python -m bench.strategies $(ARGS)
 
 lock: $(TOOLS)/uv-$(UV_VERSION).stamp ## write requirements/*.lock anew; UPGRADE=--upgrade for newer versions
 	@$(COMPILE) $(UPGRADE) --group build --output-file requirements/run.lock

@@ -41,6 +41,9 @@ class Bar(NamedTuple):
     volume: float
 
 
+_COLUMNS = Bar._fields
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class Candles:
     """Columns of one window of bars, oldest first, the forming bar last.
@@ -80,11 +83,13 @@ class Candles:
 
     def last(self, bars: int) -> Self:
         """The newest `bars` bars, as views."""
-        cut = slice(-bars, None)
-        return type(self)(
-            self.time[cut], self.open[cut], self.high[cut],
-            self.low[cut], self.close[cut], self.volume[cut],
-        )  # fmt: skip
+        return self._cut(slice(-bars, None))
+
+    def _cut(self, bars: slice) -> Self:
+        # Views of columns that were checked are not checked again: it is most of the cost.
+        some = object.__new__(type(self))
+        some.__dict__.update((name, getattr(self, name)[bars]) for name in _COLUMNS)
+        return some
 
     @cached_property
     def newest(self) -> Bar:
@@ -97,11 +102,7 @@ class Candles:
     @cached_property
     def closed(self) -> Self:
         """The bars before the forming one: what is derived from them holds until it closes."""
-        cut = slice(None, -1)
-        return type(self)(
-            self.time[cut], self.open[cut], self.high[cut],
-            self.low[cut], self.close[cut], self.volume[cut],
-        )  # fmt: skip
+        return self._cut(slice(None, -1))
 
     @cached_property
     def memo(self) -> dict[tuple[object, ...], Any]:
@@ -113,18 +114,11 @@ class Candles:
 
         Only if they are the same to the last bit: no signal depends on who followed whom.
         """
-        if self.closed is not earlier.closed and self.closed._same(earlier.closed):
-            self.__dict__["closed"] = earlier.closed
-
-    def _same(self, other: Self) -> bool:
-        return len(self) == len(other) and all(
-            mine.tobytes() == theirs.tobytes()
-            for mine, theirs in zip(self._columns, other._columns, strict=True)
-        )
-
-    @property
-    def _columns(self) -> tuple[FloatArray, ...]:
-        return self.time, self.open, self.high, self.low, self.close, self.volume
+        mine, theirs = self.__dict__, earlier.closed.__dict__
+        if len(self) == len(earlier) and all(
+            mine[name][:-1].tobytes() == theirs[name].tobytes() for name in _COLUMNS
+        ):
+            mine["closed"] = earlier.closed
 
     @cached_property
     def flaw(self) -> str:

@@ -34,10 +34,12 @@ class Prepared:
         if candles.flat:
             return Signal(0.0, f"the price has not moved in {bars} bars")
         value, words = self.strategy.function(candles, candles.close, **self.chosen)
-        if not math.isfinite(value):
-            return Signal(0.0, f"no reading: {words if isinstance(words, str) else words()}")
-        # Adding 0.0 turns -0.0 into 0.0: two bit patterns for "nothing" would be two signals.
-        return Signal(max(-1.0, min(1.0, value)) + 0.0, words)
+        if -1.0 <= value <= 1.0:
+            # Adding 0.0 turns -0.0 into 0.0: two bit patterns for "nothing" would be two signals.
+            return Signal(value + 0.0, words)
+        if math.isfinite(value):
+            return Signal(math.copysign(1.0, value), words)
+        return Signal(0.0, f"no reading: {words if isinstance(words, str) else words()}")
 
 
 def prepare(strategy: Strategy, params: Params) -> Prepared:

@@ -50,12 +50,8 @@ def supertrend(bars: Candles, period: int, multiple: float) -> tuple[int, float,
             upper = over
         if under > lower or before < lower:
             lower = under
-        if trend > 0:
-            trend = -1 if close < lower else 1
-        elif trend < 0:
-            trend = 1 if close > upper else -1
-        else:
-            trend = trend_after(0, close, upper, lower)
+        if close > upper or close < lower:
+            trend = trend_after(trend, close, upper, lower)
         before = close
     return trend, upper, lower
 
