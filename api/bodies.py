@@ -214,7 +214,7 @@ def _convert(value: object, wanted: Any, *, strict: bool) -> tuple[object, str |
 
 
 def _is_integer_type(wanted: Any) -> bool:
-    return wanted is int or int in get_args(wanted)
+    return wanted is int or any(_is_integer_type(inner) for inner in get_args(wanted))
 
 
 _TYPE_WORDS = {
@@ -239,9 +239,10 @@ def _in_plain_words(message: str, wanted: Any) -> str:
     kinds = r"Expected `([^`]*)`"
     if bound := re.fullmatch(kinds + r" of length (<=|>=) (\d+)", message):
         words = "at most" if bound[2] == "<=" else "at least"
-        return f"expected {words} {bound[3]} character{'' if bound[3] == '1' else 's'}"
+        one, more = ("entry", "entries") if bound[1] == "array" else ("character", "characters")
+        return f"expected {words} {bound[3]} {one if bound[3] == '1' else more}"
     if bound := re.fullmatch(kinds + r" (<=|>=|<|>) (\S+)", message):
-        return f"expected {_type_words(bound[1])} {bound[2]} {float(bound[3]):.15g}"
+        return f"expected {_type_words(bound[1])} {bound[2]} {float(bound[3]):.16g}"
     if mismatch := re.fullmatch(kinds + r", got `([^`]*)`", message):
         return f"expected {_type_words(mismatch[1])}, got {_type_words(mismatch[2])}"
     return message.replace("`", "")

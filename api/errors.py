@@ -156,7 +156,10 @@ async def on_http_exception(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     details = {404: "no such path", 405: f"{request.method} is not allowed here"}
     detail = details.get(error.status_code, str(error.detail))
-    problem = Problem(error.status_code, detail, headers=error.headers)
+    headers = dict(error.headers or {})
+    if "Allow" in headers:  # Starlette joins a set
+        headers["Allow"] = ", ".join(sorted(headers["Allow"].split(", ")))
+    problem = Problem(error.status_code, detail, headers=headers)
     return problem_answer(request.url.path, problem)
 
 

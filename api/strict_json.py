@@ -4,6 +4,7 @@ Duplicate keys, NaN and infinities, numbers that no float64 holds, half a surrog
 and deep nesting are refused, since two readers could understand each of them differently.
 """
 
+import codecs
 import json
 import math
 
@@ -17,6 +18,10 @@ class MalformedJson(ValueError):
 
 def parse_json(raw: bytes) -> object:
     """The value that the UTF-8 text stands for, or MalformedJson."""
+    if not raw.strip():
+        raise MalformedJson("the body is empty")
+    if raw.startswith(codecs.BOM_UTF8):
+        raise MalformedJson("the body begins with a byte order mark")
     try:
         text = raw.decode("utf-8")
     except UnicodeDecodeError as error:

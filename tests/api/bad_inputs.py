@@ -1,62 +1,28 @@
-"""Bad inputs and the exact answers to them: (name, raw body, status, what the answer says).
-
-What the answer says is its `detail` for 400, 409, 413 and 415, and for 422 the list of
-(field, message). Bodies are for POST /api/agents unless a path stands in front.
-"""
+"""Bad bodies of POST /api/agents and of the account calls, and the exact answers to them."""
 
 import json
-from dataclasses import dataclass
-from typing import Any
 
-Says = str | list[tuple[str, str]]
-REGISTER = "/auth/register"
-LOGIN = "/auth/login"
-GOOD = {"symbol": "BTC/USDT", "strategy_name": "momentum_breakout"}
-NOT_BUILT = "not available yet"
-UNKNOWN = "unknown field"
-TIMEFRAMES = "expected one of: 1m, 5m, 15m, 30m, 1h, 4h, 1d"
-NO_SUCH_SYMBOL = "no prices for {}; see GET /api/market/symbols"
-
-
-@dataclass(frozen=True)
-class BadInput:
-    """One bad request and what it is told."""
-
-    name: str
-    raw: bytes
-    status: int
-    says: Says
-    path: str = "/api/agents"
-    content_type: str | None = "application/json"
-
-
-def raw(name: str, body: bytes, status: int, says: Says, **more: Any) -> BadInput:
-    """A body as bytes."""
-    return BadInput(name, body, status, says, **more)
-
-
-def agent(name: str, says: list[tuple[str, str]], /, **fields: Any) -> BadInput:
-    """A create body with these fields beside the required ones."""
-    return BadInput(name, json.dumps(GOOD | fields).encode(), 422, says)
-
-
-def risk(name: str, message: str, /, **fields: Any) -> BadInput:
-    """A create body with one bad risk parameter."""
-    return agent(name, [(f"risk_params.{next(iter(fields))}", message)], risk_params=fields)
-
-
-def account(name: str, path: str, body: Any, says: list[tuple[str, str]]) -> BadInput:
-    """A body of an account call."""
-    return BadInput(name, json.dumps(body).encode(), 422, says, path)
-
+from tests.api.refused import (
+    GOOD,
+    LOGIN,
+    NO_SUCH_SYMBOL,
+    NOT_BUILT,
+    REGISTER,
+    TIMEFRAMES,
+    UNKNOWN,
+    account,
+    agent,
+    raw,
+    risk,
+)
 
 MALFORMED = [
-    raw("empty", b"", 400, "the body is not valid JSON (line 1, column 1)"),
+    raw("empty", b"", 400, "the body is empty"),
     raw("cut off", b'{"symbol": ', 400, "the body is not valid JSON (line 1, column 12)"),
     raw("two values", b"{} {}", 400, "the body is not valid JSON (line 1, column 4)"),
     raw("single quotes", b"{'a': 1}", 400, "the body is not valid JSON (line 1, column 2)"),
     raw("comment", b"{} // no", 400, "the body is not valid JSON (line 1, column 4)"),
-    raw("byte order mark", b"\xef\xbb\xbf{}", 400, "the body is not valid JSON (line 1, column 1)"),
+    raw("byte order mark", b"\xef\xbb\xbf{}", 400, "the body begins with a byte order mark"),
     raw("latin-1", '{"name": "é"}'.encode("latin-1"), 400, "the body is not valid UTF-8"),
     raw("utf-16", '{"a": 1}'.encode("utf-16"), 400, "the body is not valid UTF-8"),
     raw(
@@ -333,4 +299,4 @@ ACCOUNTS = [
     ),
 ]
 
-BAD_INPUTS = MALFORMED + FIELDS + ACCOUNTS
+BODIES = MALFORMED + FIELDS + ACCOUNTS
