@@ -6,6 +6,7 @@ AdapterError
 │   └── ShardFull    an inbox or an event stream is at its bound
 ├── DatabaseError    see adapters/db/errors.py
 ├── BrokenBlock      a minute of the archive cannot be read (adapters/market_archive.py)
+├── FeedError        a service of prices or candles does not do what it should
 ├── PriceSourceError  there is no such source, or its files cannot be played (adapters/prices.py)
 └── WindowGone       the candles of a frame are not kept any more (adapters/market_bars.py)
 """
@@ -29,3 +30,7 @@ class ShardError(AdapterError):
 
 class ShardFull(ShardError):
     """An inbox or a stream is at its bound; try again when the pool has caught up."""
+
+
+class FeedError(AdapterError):
+    """A service of prices or candles refuses, breaks off or says what nobody understands."""

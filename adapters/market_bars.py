@@ -7,7 +7,7 @@ use what was laid.
 
 import asyncio
 from collections.abc import Iterable, Mapping
-from typing import Final
+from typing import Final, Protocol
 
 import numpy as np
 
@@ -15,7 +15,6 @@ from adapters import redis_keys as keys
 from adapters.errors import AdapterError
 from adapters.market_scripts import BARS_KEPT, MarketScripts, read_records
 from adapters.market_windows import BarColumns, Window
-from adapters.prices import PriceSource
 from adapters.redis_client import Redis
 from engine.frames import (
     TIME,
@@ -40,10 +39,17 @@ class WindowGone(AdapterError):
     """The closed bars of a frame are no longer kept whole: its slot can't be decided any more."""
 
 
+class HistorySource(Protocol):
+    """Whoever knows bars from before the first frame."""
+
+    def history(self, symbol: str, timeframe: str, before_time: float) -> Floats:
+        """Closed bars that ended at or before a time, f8[N, 6]; N may be 0."""
+
+
 class WindowStore:
     """The windows of one process, for one run of Redis."""
 
-    def __init__(self, redis: Redis, scripts: MarketScripts, source: PriceSource) -> None:
+    def __init__(self, redis: Redis, scripts: MarketScripts, source: HistorySource) -> None:
         self._redis = redis
         self._scripts = scripts
         self._source = source

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from adapters import redis_keys as keys
+from adapters.live_frames import LivePrices
 from adapters.market_bars import WindowGone, WindowName, WindowStore
 from adapters.market_scripts import Candidate, FrameReply, MarketScripts
 from adapters.market_windows import Window
@@ -27,7 +28,16 @@ from adapters.slot_readings import (
     reading_bits,
     signal_bits,
 )
-from engine.frames import Floats, Frame, Ints, Mask, decode_frame, encode_frame, next_frame
+from engine.frames import (
+    ClosedBar,
+    Floats,
+    Frame,
+    Ints,
+    Mask,
+    decode_frame,
+    encode_frame,
+    next_frame,
+)
 
 __all__ = [
     "FrameAnswer",
@@ -71,7 +81,7 @@ class MarketStore:
     def __init__(
         self,
         redis: Redis,
-        source: PriceSource,
+        source: PriceSource | LivePrices,
         *,
         on_anchor: OnAnchor | None = None,
         anchor_of_record: AnchorOfRecord | None = None,
@@ -141,16 +151,14 @@ class MarketStore:
             known = None
         if known is None:
             before = None
-            if self._anchor_of_record is not None:
+            if self._anchor_of_record is not None and source.keeps_place:
                 known = await self._anchor_of_record(identity)
             if known is not None:
                 # It was told up to a minute before the newest frame, which nobody knows any more:
                 # better leave a minute out than show one twice.
                 last_slot = min(slot - 1, known.slot + ANCHOR_TOLD_EVERY_S)
         resumed = last_slot <= reply.born_slot
-        anchor = source.anchor(known, last_slot, slot, resumed=resumed)
-        pieces = source.pieces(before, slot, anchor)
-        frame, bars = next_frame(before, pieces, slot, source.name)
+        anchor, frame, bars = await self._build(before, known, last_slot, slot, resumed)
         data = encode_frame(frame)
         moved = anchor != reply.anchor
         answer = await self._scripts.store(
@@ -162,6 +170,18 @@ class MarketStore:
             told = Anchor(identity, slot, anchor.seconds_at(slot), anchor.speed)
             await self._on_anchor(identity, slot, told.position)
         return FrameReply("frame", answer.run_id, answer.now, frame=data)
+
+    async def _build(
+        self, before: Frame | None, known: Anchor | None, last_slot: int, slot: int, resumed: bool
+    ) -> tuple[Anchor, Frame, list[ClosedBar]]:
+        source = self.source
+        if isinstance(source, LivePrices):
+            # Nothing to keep: the anchor only says whose the frames are.
+            anchor = known or Anchor(source.identity, slot - 1, 0.0, 1.0)
+            return anchor, *await source.frame(before, slot)
+        anchor = source.anchor(known, last_slot, slot, resumed=resumed)
+        pieces = source.pieces(before, slot, anchor)
+        return anchor, *next_frame(before, pieces, slot, source.name)
 
     async def window(self, symbol: str, timeframe: str, frame: Frame) -> Window:
         """One window; see windows()."""

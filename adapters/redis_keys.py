@@ -80,6 +80,46 @@ def market_anchor() -> str:
     return f"{PREFIX}{{market}}:anchor"
 
 
+def market_live() -> str:
+    """Hash: symbol to its newest price, publish time and confidence, three f8. No TTL."""
+    return f"{PREFIX}{{market}}:live"
+
+
+def market_path() -> str:
+    """Stream: what live prices did between two writes, the newest two minutes. No TTL."""
+    return f"{PREFIX}{{market}}:path"
+
+
+def market_feeder() -> str:
+    """String: the process that writes the live table. Short TTL (workers.feed)."""
+    return f"{PREFIX}{{market}}:feeder"
+
+
+def market_in_use() -> str:
+    """Set: the symbols that agents trade; a cache of PostgreSQL's table. No TTL."""
+    return f"{PREFIX}{{market}}:in_use"
+
+
+def market_asked() -> str:
+    """Sorted set: symbol somebody asked for, to the slot until which it is followed. Bounded."""
+    return f"{PREFIX}{{market}}:asked"
+
+
+def market_symbols() -> str:
+    """String (JSON): the live source and every symbol it has prices for. No TTL."""
+    return f"{PREFIX}{{market}}:symbols"
+
+
+def market_feed_report() -> str:
+    """String (JSON): how the stream of live prices is doing. Short TTL."""
+    return f"{PREFIX}{{market}}:feed_report"
+
+
+def market_candle_stamps() -> str:
+    """Sorted set: SYMBOL:TIMEFRAME to the slot from which fetched candles count. No TTL."""
+    return f"{PREFIX}{{market}}:candle_stamps"
+
+
 def plans() -> str:
     """Hash: plan id to its JSON definition; a cache of PostgreSQL's table. No TTL."""
     return f"{PREFIX}plans"

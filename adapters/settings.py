@@ -22,6 +22,8 @@ log = logging.getLogger(__name__)
 _Reader = Callable[[str], object]
 _PREFIX = "ARTIC_"
 _ENV_FILE = ".env"
+PYTH_URL = "https://pyth.dourolabs.app/hermes,https://hermes.pyth.network"
+"""The servers of Pyth itself, which want a key: the present one, and the one before."""
 _EVERY_IPV4 = "0.0.0.0"
 ENV_FILE_KEY = "ARTIC_ENV_FILE"
 _BESIDE_SETTINGS = {
@@ -111,8 +113,27 @@ class Settings:
     price_source: str = _setting(
         "ARTIC_PRICE_SOURCE",
         read.price_source,
-        "`simulated`, `replay:FILE[@SPEED][,FILE...]`, or `auto` (simulated for now)",
+        "`pyth`, `simulated`, `replay:FILE[@SPEED][,FILE...]`, or `auto` (simulated for now)",
         default="auto",
+    )
+    pyth_url: str = _setting(
+        "ARTIC_PYTH_URL",
+        read.http_urls,
+        "Hermes servers, tried in turn",
+        default=PYTH_URL,
+    )
+    pyth_api_key: str = _setting(
+        "ARTIC_PYTH_API_KEY",
+        read.secret(1),
+        "their key; a server of your own may do without",
+        leans_on=lambda values: "",
+        hidden=True,
+    )
+    price_jump_pct: float = _setting(
+        "ARTIC_PRICE_JUMP_PCT",
+        read.number(0.1, 1000),
+        "a streamed price that changes by more in one update waits until others confirm it",
+        default="20",
     )
     hub_host: str = _setting(
         "ARTIC_HUB_HOST", read.host, "where the hub listens", default="127.0.0.1"

@@ -4,13 +4,14 @@
 
 import base64
 import binascii
+import math
 import re
 from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
 
 _MASTER_KEY_BYTES = 32
-_PRICE_SOURCES = re.compile(r"auto|simulated(:[0-9]+)?|replay:.+")
+_PRICE_SOURCES = re.compile(r"auto|pyth|simulated(:[0-9]+)?|replay:.+")
 
 
 def database_url(text: str) -> str:
@@ -42,10 +43,17 @@ def http_url(text: str) -> str:
     return text.rstrip("/")
 
 
+def http_urls(text: str) -> str:
+    """Addresses of HTTP servers, separated by commas."""
+    return ",".join(http_url(part.strip()) for part in text.split(","))
+
+
 def price_source(text: str) -> str:
     """The kind of source is checked here, its details by the source itself."""
     if not _PRICE_SOURCES.fullmatch(text):
-        raise ValueError("must be auto, simulated, simulated:SEED or replay:FILE[@SPEED]")
+        raise ValueError(
+            "must be auto, pyth, exchange, simulated, simulated:SEED or replay:FILE[@SPEED]"
+        )
     return text
 
 
@@ -92,6 +100,21 @@ def whole_number(smallest: int, largest: int) -> Callable[[str], int]:
         if not re.fullmatch(r"-?[0-9]{1,18}", text) or not smallest <= int(text) <= largest:
             raise ValueError(f"must be a whole number from {smallest} to {largest}")
         return int(text)
+
+    return read
+
+
+def number(smallest: float, largest: float) -> Callable[[str], float]:
+    """A reader of numbers between two bounds, both included."""
+
+    def read(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        if not smallest <= value <= largest:
+            raise ValueError(f"must be a number from {smallest:g} to {largest:g}")
+        return value
 
     return read
 

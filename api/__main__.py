@@ -8,7 +8,8 @@ import uvicorn
 from starlette.applications import Starlette
 
 from adapters.log import configure_logging
-from adapters.prices import PriceSourceError, open_source
+from adapters.price_choice import check_prices
+from adapters.prices import PriceSourceError
 from adapters.settings import Settings, load_settings_or_exit
 from api.app import create_app
 from api.http_heads import BoundedHttp
@@ -47,7 +48,7 @@ def main() -> None:
     for name in QUIET:
         logging.getLogger(name).setLevel(logging.WARNING)
     try:
-        source = open_source(settings.price_source)
+        source = check_prices(settings)
     except PriceSourceError as error:
         print(f"error: ARTIC_PRICE_SOURCE: {error}", file=sys.stderr)
         raise SystemExit(1) from None

@@ -5,6 +5,7 @@ steps is refused instead of being rounded silently. What the contract knows but 
 does not serve is refused by name.
 """
 
+import difflib
 import unicodedata
 from collections.abc import Collection, Mapping
 from decimal import Decimal
@@ -30,6 +31,9 @@ SYMBOL_CHARACTERS_MAX = 32
 NAME_CHARACTERS_MAX = 100
 QUOTES = ("USDT", "USDC", "USD", "EUR", "BTC")
 QUOTE_BY_DEFAULT = "USDT"
+NEAREST_MAX = 3
+NEAREST_LIKENESS = 0.75
+SEE_SYMBOLS = "see GET /api/market/symbols"
 UNREADABLE = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 """Unicode's categories of controls, formats (that turn the direction of writing), separators."""
 JOINERS = "\u200c\u200d"
@@ -238,8 +242,21 @@ def _known_symbol(
         errors.append(FieldError("symbol", "expected a pair like BTC/USDT"))
         return ""
     if symbol not in symbols:
-        errors.append(FieldError("symbol", f"no prices for {symbol}; see GET /api/market/symbols"))
+        errors.append(FieldError("symbol", no_prices_for(symbol, symbols)))
     return symbol
+
+
+def no_prices_for(symbol: str, symbols: Collection[str]) -> str:
+    """What to tell somebody who asks for a symbol that no source has, with those nearest to it."""
+    base, _, quote = symbol.partition("/")
+    bases = {other.partition("/")[0] for other in symbols}
+    near: list[str] = []
+    for other in difflib.get_close_matches(base, bases, n=NEAREST_MAX, cutoff=NEAREST_LIKENESS):
+        same_quote = f"{other}/{quote}"
+        of_base = [s for s in symbols if s.partition("/")[0] == other]
+        near += [same_quote] if same_quote in of_base else of_base
+    hint = f"did you mean {' or '.join(near[:NEAREST_MAX])}?" if near else SEE_SYMBOLS
+    return f"no prices for {symbol}; {hint}"
 
 
 def _known_params(

@@ -96,6 +96,8 @@ async def create_agent(request: Request) -> Response:
     key = idempotency_key(request)
     body = await read_json(request)
     wanted = read_configuration(body, hub.symbols)
+    async with away_as_error():
+        await hub.prices.follow(wanted.symbol)
     if key is None:
         agent = await commands.create_agent(hub, caller.user_id, wanted)
         hub.directory.keep([agent])

@@ -18,7 +18,9 @@ from adapters.db.errors import DatabaseAway, DatabaseRefused
 from adapters.errors import RedisAway
 from adapters.market_store import MarketStore
 from adapters.passwords import PasswordHasher, PasswordsBusy
-from adapters.prices import PriceSource, open_source
+from adapters.price_choice import open_prices
+from adapters.price_desk import PriceDesk
+from adapters.prices import PriceSource
 from adapters.queue import JobQueue
 from adapters.redis_client import AWAY, open_redis
 from adapters.redis_clock import RedisClock
@@ -61,12 +63,12 @@ HANDLERS: Mapping[Any, ExceptionHandler] = {
 def create_app(settings: Settings, source: PriceSource | None = None) -> Starlette:
     """The hub. Connections are opened when it starts and closed when it ends.
 
-    source: where prices come from, opened already; by default the one of the settings.
+    source: a function of the slot that was opened already; by default what the settings name.
     """
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        async with open_hub(settings, source or open_source(settings.price_source)) as hub:
+        async with open_hub(settings, source) as hub:
             app.state.hub = hub
             log.info("hub ready on %s", settings.own_hub_url)
             yield
@@ -83,7 +85,7 @@ def create_app(settings: Settings, source: PriceSource | None = None) -> Starlet
 
 
 @asynccontextmanager
-async def open_hub(settings: Settings, source: PriceSource) -> AsyncIterator[Hub]:
+async def open_hub(settings: Settings, source: PriceSource | None = None) -> AsyncIterator[Hub]:
     """Everything that the handlers share, with its background tasks. Nothing needs to be there
     yet: PostgreSQL and Redis may come later, and callers hear 503 until then.
     """
@@ -98,7 +100,8 @@ async def open_hub(settings: Settings, source: PriceSource) -> AsyncIterator[Hub
         stack.callback(passwords.close)
         clock = HubClock(RedisClock(state_redis))
         shards = ShardStore(state_redis)
-        sights = Sights(MarketStore(state_redis, source), clock)
+        prices = PriceDesk(source or open_prices(settings, state_redis), clock.now)
+        sights = Sights(MarketStore(state_redis, prices.source), clock)
         directory = AgentDirectory(database)
         hearing = open_redis(settings.redis_url, max_connections=1, retries=False)
         stack.push_async_callback(hearing.aclose)
@@ -115,7 +118,7 @@ async def open_hub(settings: Settings, source: PriceSource) -> AsyncIterator[Hub
             queue=JobQueue(queue_redis),
             directory=directory,
             clock=clock,
-            symbols=source.symbols,
+            prices=prices,
             sights=sights,
             live=live,
             tokens=AccessTokens(settings.jwt_secrets),
@@ -132,6 +135,7 @@ async def open_hub(settings: Settings, source: PriceSource) -> AsyncIterator[Hub
         tasks = [
             asyncio.create_task(clock.keep()),
             asyncio.create_task(_keep_going("the subscription", broadcasts.run)),
+            asyncio.create_task(prices.keep()),
             asyncio.create_task(_keep_going("the stream", live.run)),
             asyncio.create_task(_keep_going("the watch on logins", logins.run)),
         ]

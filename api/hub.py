@@ -9,6 +9,7 @@ from adapters.attempts import Attempts
 from adapters.broadcasts import Broadcasts
 from adapters.db.connection import Database
 from adapters.passwords import PasswordHasher
+from adapters.price_desk import PriceDesk
 from adapters.queue import JobQueue
 from adapters.redis_client import Redis
 from adapters.settings import Settings
@@ -17,6 +18,7 @@ from adapters.tokens import AccessTokens
 from api.api_keys import ApiKeys
 from api.clock import HubClock
 from api.directory import AgentDirectory
+from api.errors import away
 from api.live import LiveFeed
 from api.logins import Logins
 from api.request_limit import RequestLimit
@@ -37,7 +39,7 @@ class Hub:
     queue: JobQueue
     directory: AgentDirectory
     clock: HubClock
-    symbols: tuple[str, ...]
+    prices: PriceDesk
     sights: Sights
     live: LiveFeed
     tokens: AccessTokens
@@ -46,6 +48,14 @@ class Hub:
     api_keys: ApiKeys
     attempts: Attempts
     requests: RequestLimit
+
+    @property
+    def symbols(self) -> tuple[str, ...]:
+        """Every symbol that agents may trade. Problem 503 while the price source has not said."""
+        known = self.prices.symbols
+        if known is None:
+            raise away("the list of symbols")
+        return known
 
 
 def hub_of(connection: HTTPConnection) -> Hub:

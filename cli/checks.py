@@ -41,6 +41,8 @@ def price_line(source: str) -> str:
     """Where prices come from, in plain words."""
     if source.startswith("replay:"):
         return f"Prices: replayed from {source.removeprefix('replay:')}"
+    if source == "pyth":
+        return "Prices: streamed from Pyth"
     return "Prices: simulated (seeded random walks; no market is asked)"
 
 

@@ -4,8 +4,10 @@ Its password is random and stands in `.artic/demo.json`, which is written before
 made; so a start that broke off in the middle is taken up by the next one.
 """
 
+import asyncio
 import json
 import secrets
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,7 +26,9 @@ _AGENTS = (
     ("Demo crossover", "ETH/USDT", "ema_crossover"),
     ("Demo reversion", "SOL/USDT", "bollinger_reversion"),
 )
-_CONFLICT, _UNAUTHORIZED = 409, 401
+_CONFLICT, _UNAUTHORIZED, _UNAVAILABLE = 409, 401, 503
+_SYMBOLS_S = 15.0
+_POLL_S = 0.2
 
 
 @dataclass(frozen=True)
@@ -91,10 +95,12 @@ async def _make_agents(hub: httpx.AsyncClient, names: set[str]) -> list[dict[str
 
 
 async def _symbols(hub: httpx.AsyncClient) -> list[str]:
-    """What the hub has prices for; empty when it does not say."""
-    answer = await hub.get("/api/market/symbols")
-    if not answer.is_success:
-        return []
+    """What the hub has prices for; empty when it does not say. A live source may need a while."""
+    deadline = time.monotonic() + _SYMBOLS_S
+    while not (answer := await hub.get("/api/market/symbols")).is_success:
+        if answer.status_code != _UNAVAILABLE or time.monotonic() > deadline:
+            return []
+        await asyncio.sleep(_POLL_S)
     told = answer.json()
     return list(told["symbols"] if isinstance(told, dict) else told)
 

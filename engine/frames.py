@@ -52,6 +52,7 @@ class _Header(msgspec.Struct, array_like=True):
     slot: int
     source: str
     symbols: tuple[str, ...]
+    cursor: str = ""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -61,7 +62,8 @@ class Frame:
     price f8[S], NaN before the first one; publish_time f8[S], Unix seconds, NaN never;
     candle_time f8[S], where candles stand: the recording's time, else the slot;
     forming f8[S, 7, 6], NaN where no bar has begun; closed i8[S, 7], the number of the last closed
-    bar, which is the version of the window.
+    bar, which is the version of the window. cursor names what of a live table was seen so far, ""
+    where prices are a function of the slot.
     """
 
     slot: int
@@ -72,6 +74,7 @@ class Frame:
     candle_time: Floats
     forming: Floats
     closed: Ints
+    cursor: str = ""
 
     def find(self, symbol: str) -> int:
         """Index of a symbol, -1 for one that the frame does not have."""
@@ -216,7 +219,8 @@ def _close(
 
 def encode_frame(frame: Frame) -> bytes:
     """A prefix, a msgpack header filled up to eight bytes, the arrays as they lie in memory."""
-    header = msgspec.msgpack.encode(_Header(frame.slot, frame.source, frame.symbols))
+    said = (frame.slot, frame.source, frame.symbols)
+    header = msgspec.msgpack.encode((*said, frame.cursor) if frame.cursor else said)
     prefix = np.array((FRAME_FORMAT, len(header)), dtype=_PREFIX)
     floats = (frame.price, frame.publish_time, frame.candle_time, frame.forming)
     parts = [prefix.tobytes(), header, bytes(-len(header) % 8)]
@@ -257,4 +261,5 @@ def decode_frame(data: bytes) -> Frame:
         candle_time=candle_time,
         forming=floats[3 * size :].reshape(size, spans, 6),
         closed=closed,
+        cursor=header.cursor,
     )

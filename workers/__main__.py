@@ -21,7 +21,7 @@ from adapters.db.connection import close_database, open_database
 from adapters.errors import AdapterError
 from adapters.log import configure_logging
 from adapters.market_store import MarketStore
-from adapters.prices import open_source
+from adapters.price_choice import open_prices
 from adapters.queue import JobQueue, open_arq
 from adapters.redis_client import AWAY, open_redis
 from adapters.redis_clock import RedisClock
@@ -45,7 +45,7 @@ async def open_pool(settings: Settings) -> AsyncIterator[PoolContext]:
     clock = RedisClock(state_redis)
     await clock.refresh()
     database = await open_database(settings.database_url)
-    source = open_source(settings.price_source)
+    source = open_prices(settings, state_redis)
     anchors = AnchorKeeper(database)
     market = MarketStore(state_redis, source, on_anchor=anchors.save, anchor_of_record=anchors.load)
     try:

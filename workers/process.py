@@ -14,12 +14,14 @@ from arq.worker import func
 
 from adapters import queue as jobs
 from adapters import redis_keys as keys
+from adapters.live_frames import LivePrices
 from adapters.redis_client import AWAY
 from workers.archive_job import archive_market
 from workers.chores import prune_history, push_unapplied, sweep_streams
 from workers.context import PoolContext
 from workers.due_worker import DueWorker
 from workers.ledger_job import store_events
+from workers.live_feed import FeedKeeper, pyth_feed
 from workers.market_job import make_frame
 from workers.sentinel import Sentinel, run_sentinel
 from workers.settings import CHORES, DRAIN_S, LEDGER, MARKET, QueueSettings, tick_queue
@@ -59,6 +61,11 @@ class WorkerProcess:
             if name in self.queues:
                 self._start(settings, functions)
         background = [asyncio.create_task(self._ring()), asyncio.create_task(self._keep_clock())]
+        source = self.pool.market.source
+        if "market" in self.queues and isinstance(source, LivePrices):
+            feed = pyth_feed(self.pool.settings, self.pool.clock.now)
+            keeper = FeedKeeper(self.pool, source.table, feed)
+            background.append(asyncio.create_task(keeper.run()))
         try:
             if "tick" in self.queues:
                 await run_sentinel(self._sentinel, self._serve, self.stopping)

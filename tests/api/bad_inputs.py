@@ -104,7 +104,16 @@ FIELDS = [
     agent("symbol odd too", [("symbol", "expected a pair like BTC/USDT")], symbol="B T C"),
     agent("symbol zero byte", [("symbol", "expected a pair like BTC/USDT")], symbol="BTC\0"),
     agent("symbol unknown", [("symbol", NO_SUCH_SYMBOL.format("XYZ/USDT"))], symbol="xyz"),
-    agent("symbol of euros", [("symbol", NO_SUCH_SYMBOL.format("BTC/EUR"))], symbol="btceur"),
+    agent(
+        "symbol of euros",
+        [("symbol", "no prices for BTC/EUR; did you mean BTC/USDT?")],
+        symbol="btceur",
+    ),
+    agent(
+        "symbol misspelled",
+        [("symbol", "no prices for DOGGE/USDT; did you mean DOGE/USDT?")],
+        symbol="DOGGE",
+    ),
     agent(
         "strategy unknown",
         [("strategy_name", "no such strategy; did you mean momentum_breakout?")],

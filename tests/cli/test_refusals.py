@@ -74,7 +74,7 @@ async def test_a_redis_that_is_too_old(data_dir: Path, tmp_path: Path) -> None:
         ("ARTIC_HUB_PORT", "99999", "must be a whole number from 1 to 65535, not '99999'"),
         ("ARTIC_JWT_SECRET", "hidden-word", "must have at least 32 characters"),
         ("ARTIC_MASTER_KEY", "hidden-word", "must be 32 random bytes"),
-        ("ARTIC_PRICE_SOURCE", "guess", "must be auto, simulated"),
+        ("ARTIC_PRICE_SOURCE", "guess", "must be auto, pyth"),
     ],
 )
 async def test_a_wrong_setting(data_dir: Path, key: str, value: str, says: str) -> None:
