@@ -143,7 +143,7 @@ class WindowColumns:
         self._closed_close = np.zeros(0)
         self._atr_version = np.zeros(0, np.int64)
         self._newest: list[Candles | None] = []
-        self._symbols: tuple[str, ...] = ()
+        self._symbols: tuple[str, ...] | None = None
         self._places = np.zeros(0, np.int64)
 
     def forget(self) -> None:
@@ -173,7 +173,7 @@ class WindowColumns:
             self._closed_close = np.append(self._closed_close, np.nan)
             self._atr_version = np.append(self._atr_version, 0)
             self._newest.append(None)
-            self._symbols = ()
+            self._symbols = None
         return found
 
     def see(self, frame: Frame) -> WindowsSeen:
