@@ -185,7 +185,8 @@ def read_configuration(value: object, symbols: Collection[str]) -> AgentConfigur
 def patched(body: Mapping[str, object], patch: object) -> object:
     """A create body after a merge patch (RFC 7396): null puts a field back to its default.
 
-    Another strategy begins with its own defaults, whatever the parameters of the one before were.
+    Another strategy begins with its own defaults, whatever the parameters of the one before were;
+    only the hours and days in which the agent may trade stay.
 
     Raises:
         Problem: 422 for what is no object, and for auto_start, which is asked for only once.
@@ -196,7 +197,7 @@ def patched(body: Mapping[str, object], patch: object) -> object:
         raise bad_input([FieldError("auto_start", "only when an agent is created")])
     before = dict(body)
     if patch.get("strategy_name", before["strategy_name"]) != before["strategy_name"]:
-        before["strategy_params"] = {}
+        before["strategy_params"] = catalog.filters_of(before.get("strategy_params"))
     merged = _merged(before, patch, CreateAgent)
     params = patch.get("strategy_params")
     if isinstance(params, dict):
@@ -208,7 +209,7 @@ def patched(body: Mapping[str, object], patch: object) -> object:
 
 def _params_of(strategy_name: object) -> Collection[str]:
     try:
-        return {param.name for param in catalog.get(str(strategy_name)).params}
+        return catalog.param_names(str(strategy_name))
     except catalog.UnknownStrategy:
         return ()
 

@@ -152,8 +152,19 @@ STRATEGIES: Final = [
                 "min": 2,
                 "max": 200,
                 "step": 1,
+                "choices": None,
                 "description": "bars",
-            }
+            },
+            {
+                "name": "day_of_week_filter",
+                "type": "list",
+                "default": None,
+                "min": None,
+                "max": None,
+                "step": None,
+                "choices": ["mon", "tue", "wed", "thu", "fri", "sat", "sun"],
+                "description": "signals only on these UTC weekdays",
+            },
         ],
     }
 ]

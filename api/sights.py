@@ -99,7 +99,8 @@ class Sights:
             return None, "the candles of this slot are no longer kept"
         candles = catalog.Candles(*window.candles)
         try:
-            said = catalog.evaluate(agent.strategy_name, candles, agent.strategy_params)
+            moment = float(frame.moment[frame.find(agent.symbol)])
+            said = catalog.evaluate(agent.strategy_name, candles, agent.strategy_params, moment)
         except catalog.StrategyError as error:
             return None, str(error)
         except (ArithmeticError, ValueError, TypeError, LookupError, AttributeError) as error:

@@ -12,14 +12,17 @@ from strategies import catalog
 
 
 class ParamAnswer(msgspec.Struct, frozen=True):
-    """One parameter of a strategy; values lie on the grid that min and step span."""
+    """One parameter of a strategy. Numbers lie on the grid that min and step span; choices are the
+    words that a choice or a list takes. Left out, those two change nothing.
+    """
 
     name: str
-    type: Literal["int", "float"]
-    default: int | float
-    min: int | float
-    max: int | float
-    step: int | float
+    type: Literal["int", "float", "choice", "list"]
+    default: int | float | None
+    min: int | float | None
+    max: int | float | None
+    step: int | float | None
+    choices: list[str] | None
     description: str
 
 

@@ -80,6 +80,11 @@ class Frame:
         """Index of a symbol, -1 for one that the frame does not have."""
         return self.symbols.index(symbol) if symbol in self.symbols else -1
 
+    @property
+    def moment(self) -> Floats:
+        """f8[S]: the time of each market, Unix seconds: the recording's where one is replayed."""
+        return np.where(np.isnan(self.candle_time), float(self.slot), self.candle_time)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Pieces:

@@ -6,24 +6,29 @@ record that declares it. Declarations carry every default and range, functions c
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import ROUND_HALF_EVEN, Decimal
 from functools import cached_property
-from typing import Any, Literal, NamedTuple, Self, TypeAlias
+from typing import Any, Literal, NamedTuple, Protocol, Self, TypeAlias
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from strategies.errors import ParamProblem
+
 FloatArray: TypeAlias = NDArray[np.float64]
-ParamValue: TypeAlias = int | float | str
-Params: TypeAlias = Mapping[str, ParamValue]
+ParamValue: TypeAlias = int | float | str | list[Any]
+Params: TypeAlias = Mapping[str, Any]
+"""Values by name, each in the one form that its declaration gives it."""
 Words: TypeAlias = str | Callable[[], str]
 """A sentence, or what writes it: workers read the value every second, people the words seldom."""
 Reading: TypeAlias = tuple[float, Words]
 StrategyFunction: TypeAlias = Callable[..., Reading]
-Family: TypeAlias = Literal["momentum", "mean reversion", "volatility", "volume", "statistical"]
+Family: TypeAlias = Literal[
+    "momentum", "mean reversion", "volatility", "volume", "statistical", "combination"
+]
 
 # The longest window any strategy sees, the forming bar included. Recursive indicators (EMA, Wilder)
 # remember where their window began, so live ticks and backtests must be cut to the same length.
@@ -245,6 +250,25 @@ class Param:
         return int(snapped) if self.type == "int" else float(snapped)
 
 
+class ListParam(Protocol):
+    """A parameter that is no number. It is left out where it changes nothing."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def type(self) -> Literal["choice", "list"]: ...
+    @property
+    def choices(self) -> tuple[str, ...]:
+        """Words that it takes."""
+
+    @property
+    def description(self) -> str: ...
+    def snap(self, given: object) -> tuple[ParamValue | None, Sequence[ParamProblem]]:
+        """A value given from outside in its one form, None where it changes nothing; or every
+        problem that it has, by name (with the place in a list, where there is one).
+        """
+
+
 def lookback_param(default: int, low: int, high: int, description: str) -> Param:
     """The main period, in bars."""
     return Param("lookback", "int", default, low, high, 1, description)
@@ -258,13 +282,27 @@ def threshold_param(default: float = 0.5) -> Param:
     )  # fmt: skip
 
 
+class ParamForm(Protocol):
+    """What becomes of the parameters of a strategy that takes more than numbers."""
+
+    def problems(self, params: Params) -> list[ParamProblem]:
+        """What is wrong with parameters that are right one by one, defaults filled in."""
+
+    def canonical(self, params: Params) -> dict[str, Any]:
+        """The parameters of a plan, the same for equal wishes; takes its own answer unchanged."""
+
+    def arguments(self, params: Params) -> dict[str, Any]:
+        """What the function is called with, for the parameters of a plan."""
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Strategy:
     """The declaration of one strategy.
 
     `warm_up` gives the closed bars it needs before the forming one; `ordered` holds pairs of
-    parameters of which the first must stay below the second. Raise `version` whenever a signal may
-    change for the same candles and parameters: plans of two versions are two plans.
+    parameters of which the first must stay below the second; `form` is for parameters that numbers
+    alone do not describe. Raise `version` whenever a signal may change for the same candles and
+    parameters: plans of two versions are two plans.
     """
 
     name: str
@@ -273,6 +311,8 @@ class Strategy:
     function: StrategyFunction
     params: tuple[Param, ...]
     warm_up: Callable[[Params], int]
+    lists: tuple[ListParam, ...] = ()
+    form: "ParamForm | None" = None
     ordered: tuple[tuple[str, str], ...] = ()
     aliases: tuple[str, ...] = ()
     needs_volume: bool = False
@@ -285,15 +325,15 @@ class Strategy:
         assert all(name in names for pair in self.ordered for name in pair), self.ordered
 
     @cached_property
-    def defaults(self) -> dict[str, ParamValue]:
-        """Every parameter at its default, threshold included."""
+    def defaults(self) -> dict[str, Any]:
+        """Every number at its default, threshold included."""
         return {param.name: param.snap(param.default) for param in self.params}
 
-    def plan_params(self, params: Params) -> dict[str, ParamValue]:
-        """What the function is called with: defaults filled in, threshold left out."""
+    def plan_params(self, params: Params) -> dict[str, Any]:
+        """What a plan holds: defaults filled in, threshold left out."""
         chosen = {**self.defaults, **params}
         del chosen["threshold"]
-        return chosen
+        return chosen if self.form is None else self.form.canonical(chosen)
 
     def warm_up_bars(self, params: Params | None = None) -> int:
         """Closed bars needed before the forming one."""

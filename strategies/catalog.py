@@ -7,12 +7,14 @@ Whoever adds a strategy declares it beside its function and names it in STRATEGI
 import json
 from collections.abc import Mapping
 from difflib import get_close_matches
+from typing import Any
 
-from strategies import evaluation
-from strategies.base import Candles, Param, Params, ParamValue, Signal, Strategy
+from strategies import choices, ensemble, evaluation
+from strategies.base import Candles, ListParam, Param, Params, ParamValue, Signal, Strategy
 from strategies.crossovers import EMA_CROSSOVER, MA_CROSSOVER, MACD_SIGNAL, SUPERTREND
 from strategies.errors import InvalidParams, ParamProblem, StrategyError, UnknownStrategy
 from strategies.evaluation import Prepared
+from strategies.filters import FILTER_NAMES, FILTERS, TradingTime, trading_time
 from strategies.mean_reversion import (
     BOLLINGER_REVERSION,
     BOLLINGER_SQUEEZE,
@@ -44,9 +46,10 @@ from strategies.volatility import (
 from strategies.volume import ADX_FILTER, ICHIMOKU_SIGNAL, MONEY_FLOW_INDEX, OBV_TREND
 
 __all__ = [
-    "STRATEGIES", "Candles", "InvalidParams", "Param", "ParamProblem", "ParamValue", "Params",
-    "Prepared", "Signal", "Strategy", "StrategyError", "UnknownStrategy", "describe", "evaluate",
-    "get", "names", "nearest", "plan_key", "prepare", "snap_params",
+    "ENSEMBLE", "STRATEGIES", "Candles", "InvalidParams", "Param", "ParamProblem", "ParamValue",
+    "Params", "Prepared", "Signal", "Strategy", "StrategyError", "TradingTime", "UnknownStrategy",
+    "describe", "evaluate", "filters_of", "get", "names", "nearest", "param_names", "plan_key",
+    "prepare", "snap_params", "trading_time",
 ]  # fmt: skip
 
 STRATEGIES: tuple[Strategy, ...] = (
@@ -83,12 +86,9 @@ STRATEGIES: tuple[Strategy, ...] = (
     VARIANCE_RATIO,
 )
 
-_BY_NAME: Mapping[str, Strategy] = {
+_SINGLE: Mapping[str, Strategy] = {
     name: strategy for strategy in STRATEGIES for name in (strategy.name, *strategy.aliases)
 }
-
-# Matching is quadratic in length, and the text comes from outside.
-_LONGEST_NAME_MATCHED = 64
 
 
 def names() -> tuple[str, ...]:
@@ -98,7 +98,7 @@ def names() -> tuple[str, ...]:
 
 def nearest(name: str) -> tuple[str, ...]:
     """Names that have `name` as a word or look like it, best first, at most three."""
-    asked = name[:_LONGEST_NAME_MATCHED].lower()
+    asked = name[: choices.LONGEST_NAME_MATCHED].lower()
     # "rsi" is too short to resemble "rsi_signal" by the share of its letters.
     worded = [known for known in _BY_NAME if asked in known.split("_")]
     similar = get_close_matches(asked, _BY_NAME, n=3, cutoff=0.5)
@@ -106,11 +106,25 @@ def nearest(name: str) -> tuple[str, ...]:
 
 
 def get(name: str) -> Strategy:
-    """The strategy with that name or alias. Raises UnknownStrategy."""
-    strategy = _BY_NAME.get(name)
+    """The strategy with that name or alias, the ensemble too. Raises UnknownStrategy."""
+    return _get(name, _BY_NAME)
+
+
+def _single(name: str) -> Strategy:
+    return _get(name, _SINGLE)
+
+
+def _get(name: str, known: Mapping[str, Strategy]) -> Strategy:
+    strategy = known.get(name)
     if strategy is None:
         raise UnknownStrategy(name, nearest(name))
     return strategy
+
+
+ENSEMBLE = ensemble.declare(_single)
+"""What combines the others; STRATEGIES are those that stand alone."""
+
+_BY_NAME: Mapping[str, Strategy] = {**_SINGLE, ENSEMBLE.name: ENSEMBLE}
 
 
 def _declared(strategy: Strategy | str) -> Strategy:
@@ -118,52 +132,33 @@ def _declared(strategy: Strategy | str) -> Strategy:
 
 
 def snap_params(name: Strategy | str, given: Mapping[str, object]) -> dict[str, ParamValue]:
-    """All parameters of a strategy, threshold included, snapped to their grids, defaults filled in.
+    """All parameters of a strategy in their one form: numbers on their grids, defaults filled in,
+    threshold included; lists and filters where they change something.
 
     Raises UnknownStrategy, or InvalidParams with every problem there is. What it returns it takes
     again unchanged.
     """
     strategy = _declared(name)
-    known = {param.name: param for param in strategy.params}
-    unknown = [field for field in given if field not in known]
-    problems = [ParamProblem(field, _unknown_param(field, strategy)) for field in unknown]
-    snapped = strategy.defaults.copy()
-    for field, param in known.items():
-        if field not in given:
-            continue
-        value = given[field]
-        problem = param.problem(value)
-        if problem or not isinstance(value, int | float):
-            problems.append(ParamProblem(field, problem))
-        else:
-            snapped[field] = param.snap(value)
-    problems += _out_of_order(strategy, given, snapped, {problem.field for problem in problems})
+    values, problems = choices.chosen(strategy, given)
+    snapped = {**strategy.defaults, **values}
+    if strategy.form is not None and not problems:
+        problems = strategy.form.problems(snapped)
     if problems:
         raise InvalidParams(strategy.name, problems)
     return snapped
 
 
-def _out_of_order(
-    strategy: Strategy, given: Mapping[str, object], snapped: Params, wrong: set[str]
-) -> list[ParamProblem]:
-    """Pairs in the wrong order, told of the parameter that was given, if both are in range."""
-    problems = []
-    for lower, upper in strategy.ordered:
-        low, high = float(snapped[lower]), float(snapped[upper])
-        if low < high or wrong & {lower, upper}:
-            continue
-        if lower in given:
-            problems.append(ParamProblem(lower, f"must be below {upper}, which is {high:g}"))
-        else:
-            problems.append(ParamProblem(upper, f"must be above {lower}, which is {low:g}"))
-    return problems
+def param_names(name: Strategy | str) -> list[str]:
+    """Every parameter that a strategy takes. Raises UnknownStrategy."""
+    strategy = _declared(name)
+    listed = [param.name for param in (*strategy.lists, *FILTERS)]
+    return [*(param.name for param in strategy.params), *listed]
 
 
-def _unknown_param(field: str, strategy: Strategy) -> str:
-    taken = [param.name for param in strategy.params]
-    close = get_close_matches(field[:_LONGEST_NAME_MATCHED].lower(), taken, n=1, cutoff=0.6)
-    hint = f"did you mean {close[0]}?" if close else f"it takes {', '.join(taken)}"
-    return f"is not a parameter of {strategy.name}; {hint}"
+def filters_of(params: object) -> dict[str, Any]:
+    """The filters among parameters: what means the same to every strategy."""
+    given = params if isinstance(params, Mapping) else {}
+    return {name: given[name] for name in given if name in FILTER_NAMES}
 
 
 def plan_key(
@@ -185,17 +180,29 @@ def plan_key(
     return json.dumps(plan, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
-def evaluate(strategy: Strategy | str, candles: Candles, params: Params) -> Signal:
+def evaluate(
+    strategy: Strategy | str, candles: Candles, params: Params, moment: float | None = None
+) -> Signal:
     """The signal on these candles: always finite, in -1..+1, 0.0 where nothing can be said.
 
-    `params` as `snap_params` gives them, or as a plan holds them (without threshold). Never raises
-    for data; raises UnknownStrategy, and whatever a broken strategy function raises.
+    `params` as `snap_params` gives them, or as a plan holds them (without threshold). moment is
+    the Unix time of the market, which filters among them need. Never raises for data; raises
+    UnknownStrategy, and whatever a broken strategy function raises.
     """
+    open_at = trading_time(params)
+    if not open_at.is_always:
+        assert moment is not None, "filters need to know the time"
+        closed = open_at.closed(moment)
+        if closed:
+            return Signal(0.0, closed)
     return prepare(strategy, params).evaluate(candles)
 
 
 def prepare(strategy: Strategy | str, params: Params) -> Prepared:
-    """The strategy with its parameters, for whoever evaluates it again and again."""
+    """The strategy with its parameters, for whoever evaluates it again and again.
+
+    It knows no time: what the filters leave open is for its caller to ask (`trading_time`).
+    """
     return evaluation.prepare(_declared(strategy), params)
 
 
@@ -206,17 +213,18 @@ def describe() -> list[dict[str, object]]:
 
 def _described(name: str, strategy: Strategy) -> dict[str, object]:
     same = "" if name == strategy.name else f"the same as {strategy.name}: "
+    numbers = [_described_number(param) for param in strategy.params]
     return {
         "name": name,
         "family": strategy.family,
         "description": same + strategy.description,
         "warm_up_bars": strategy.warm_up_bars(),
         "needs_volume": strategy.needs_volume,
-        "params": [_described_param(param) for param in strategy.params],
+        "params": numbers + [_described_list(param) for param in (*strategy.lists, *FILTERS)],
     }
 
 
-def _described_param(param: Param) -> dict[str, object]:
+def _described_number(param: Param) -> dict[str, object]:
     return {
         "name": param.name,
         "type": param.type,
@@ -224,5 +232,19 @@ def _described_param(param: Param) -> dict[str, object]:
         "min": param.min,
         "max": param.max,
         "step": param.step,
+        "choices": None,
+        "description": param.description,
+    }
+
+
+def _described_list(param: ListParam) -> dict[str, object]:
+    return {
+        "name": param.name,
+        "type": param.type,
+        "default": None,
+        "min": None,
+        "max": None,
+        "step": None,
+        "choices": list(param.choices) or None,
         "description": param.description,
     }

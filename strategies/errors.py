@@ -1,8 +1,9 @@
-"""What the catalogue refuses.
+"""What the catalogue refuses, and what a strategy does.
 
 StrategyError
 +-- UnknownStrategy   no strategy has that name
 +-- InvalidParams     parameters that the strategy cannot take, all of them at once
++-- CannotRun         a strategy cannot run on these candles; becomes a signal that says so
 """
 
 from collections.abc import Sequence
@@ -39,3 +40,7 @@ class InvalidParams(StrategyError):
         super().__init__(f"parameters of {strategy_name}: {told}")
         self.strategy_name = strategy_name
         self.problems = tuple(problems)
+
+
+class CannotRun(StrategyError):
+    """A strategy cannot run on these candles; the text says why."""

@@ -6,8 +6,11 @@ raises is a fault of the strategy, and its error passes through to the caller.
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
-from strategies.base import WINDOW_BARS, Candles, Params, ParamValue, Signal, Strategy
+from strategies.base import WINDOW_BARS, Candles, Params, Signal, Strategy
+from strategies.errors import CannotRun
+from strategies.filters import FILTER_NAMES
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -15,7 +18,7 @@ class Prepared:
     """A strategy with its parameters chosen, to be evaluated on many windows."""
 
     strategy: Strategy
-    chosen: dict[str, ParamValue]
+    arguments: dict[str, Any]
     needed: int  # closed bars
 
     def evaluate(self, candles: Candles) -> Signal:
@@ -33,7 +36,10 @@ class Prepared:
             return Signal(0.0, "needs volume, the price source gives none", can_run=False)
         if candles.flat:
             return Signal(0.0, f"the price has not moved in {bars} bars")
-        value, words = self.strategy.function(candles, candles.close, **self.chosen)
+        try:
+            value, words = self.strategy.function(candles, candles.close, **self.arguments)
+        except CannotRun as error:
+            return Signal(0.0, str(error), can_run=False)
         if -1.0 <= value <= 1.0:
             # Adding 0.0 turns -0.0 into 0.0: two bit patterns for "nothing" would be two signals.
             return Signal(value + 0.0, words)
@@ -43,6 +49,10 @@ class Prepared:
 
 
 def prepare(strategy: Strategy, params: Params) -> Prepared:
-    """Parameters left out are defaults."""
+    """Parameters left out are defaults; filters are left to the caller (see `filters`)."""
     chosen = strategy.plan_params(params)
-    return Prepared(strategy, chosen, strategy.warm_up(chosen))
+    if strategy.form is None:
+        arguments = {name: chosen[name] for name in chosen if name not in FILTER_NAMES}
+    else:
+        arguments = strategy.form.arguments(chosen)
+    return Prepared(strategy, arguments, strategy.warm_up(chosen))

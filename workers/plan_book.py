@@ -203,14 +203,19 @@ class PlanBook:
         self._plans.shared[plan_ids] = not settled.ours
 
     def _stale(self, table: SlotTable, in_frame: Ints) -> Ints:
-        """Those of the plans whose window has changed since their signal was computed."""
+        """Those of the plans whose window has changed since their signal was computed, and whose
+        filters are open.
+        """
         assert table.windows is not None
-        plans = self._plans
-        stale: Mask = plans.stamp[in_frame] != table.windows.stamp[plans.window[in_frame]]
+        plans, window = self._plans, self._plans.window[in_frame]
+        stale: Mask = plans.stamp[in_frame] != table.windows.stamp[window]
+        stale &= plans.is_open(in_frame, table.windows.moment[window])
         return in_frame[stale]
 
     def _evaluate(self, table: SlotTable, plan_ids: Ints, in_frame: Ints) -> Signals:
-        """What the strategies say: 0.0 without candles (exits go on), NaN where one raised."""
+        """What the strategies say: 0.0 without candles and while a filter is closed (exits go on),
+        NaN where one raised.
+        """
         assert table.windows is not None
         plans, stamps = self._plans, table.windows.stamp
         stale = self._stale(table, in_frame)
@@ -223,7 +228,9 @@ class PlanBook:
                 plans.evaluate(plan_id, candles, stamp)
         window = plans.window[plan_ids]
         has_signal = np.isin(plan_ids, in_frame, assume_unique=True)
-        has_signal[has_signal] = plans.stamp[in_frame] == stamps[window[has_signal]]
+        own = window[has_signal]
+        is_open = plans.is_open(in_frame, table.windows.moment[own])
+        has_signal[has_signal] = (plans.stamp[in_frame] == stamps[own]) & is_open
         value = np.where(has_signal, plans.signal[plan_ids], 0.0)
         value[window < 0] = np.nan
         return Signals(value, has_signal & plans.cannot_run[plan_ids])

@@ -20,6 +20,7 @@ from adapters.market_store import Window
 from engine.frames import CLOSE, TIME, TIMEFRAME_NAMES, TIMEFRAMES, Floats, Frame, Ints, Mask
 from strategies import catalog, sizing
 from strategies.base import Candles, Signal
+from strategies.filters import ALWAYS, TradingTime, hour_of, trading_time, weekday_of
 
 logger = logging.getLogger(__name__)
 
@@ -31,12 +32,15 @@ Number = TypeVar("Number", np.float64, np.int64, np.bool_)
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a plan id stands for. evaluate raises what its strategy raises."""
+    """What a plan id stands for. evaluate raises what its strategy raises; it is not asked while
+    the filters are closed.
+    """
 
     symbol: str
     timeframe: str
     strategy: str
     evaluate: Callable[[Candles], Signal]
+    open_at: TradingTime
 
 
 def decode_plan(definition: bytes) -> Plan:
@@ -44,14 +48,16 @@ def decode_plan(definition: bytes) -> Plan:
     fields = msgspec.json.decode(definition)
     strategy, params = fields["strategy"], fields["params"]
     evaluate: Callable[[Candles], Signal]
+    open_at = ALWAYS
     try:
+        open_at = trading_time(params)
         evaluate = catalog.prepare(strategy, params).evaluate
     except Exception as error:
         # Of another catalogue, or at fault: each evaluation raises it again, and then it is the
         # agents' error like any other.
         logger.error("plans of strategy %s can't be prepared: %r", strategy, error)
         evaluate = partial(_evaluate, strategy, params)
-    return Plan(fields["symbol"], fields["timeframe"], strategy, evaluate)
+    return Plan(fields["symbol"], fields["timeframe"], strategy, evaluate, open_at)
 
 
 def _evaluate(strategy: str, params: Any, candles: Candles) -> Signal:
@@ -78,6 +84,11 @@ class PlanColumns:
         self.stamp = np.zeros(0, np.int64)
         self.signal = np.full(0, np.nan)
         self.cannot_run = np.zeros(0, np.bool_)
+        self.hours = np.zeros(0, np.int64)
+        self.days = np.zeros(0, np.int64)
+        """Bits of the hours and weekdays in which a plan has a signal."""
+        self.filtered = False
+        """Whether any plan has a filter at all."""
         self.shared = np.zeros(0, np.bool_)
         """Whether somebody else was faster with its signal in the slot before."""
 
@@ -91,11 +102,23 @@ class PlanColumns:
         self.stamp = grown(self.stamp, size, 0)
         self.signal = grown(self.signal, size, np.nan)
         self.cannot_run = grown(self.cannot_run, size, 0)
+        self.hours = grown(self.hours, size, 0)
+        self.days = grown(self.days, size, 0)
         self.shared = grown(self.shared, size, 0)
 
     def add(self, plan_id: int, plan: Plan, window: int) -> None:
         self.plans[plan_id] = plan
         self.window[plan_id] = window
+        self.hours[plan_id], self.days[plan_id] = plan.open_at.hour_mask, plan.open_at.day_mask
+        self.filtered |= not plan.open_at.is_always
+
+    def is_open(self, plan_ids: Ints, moment: Floats) -> Mask:
+        """Whether the filters of plans let a signal through at these times."""
+        if not self.filtered:
+            return np.ones(len(plan_ids), np.bool_)
+        hour, day = hour_of(moment).astype(np.int64), weekday_of(moment).astype(np.int64)
+        is_open: Mask = (self.hours[plan_ids] >> hour) & (self.days[plan_ids] >> day) & 1 != 0
+        return is_open
 
     def evaluate(self, plan_id: int, candles: Candles, stamp: int) -> None:
         """Takes down what the plan's strategy says of the window that has this stamp."""
@@ -125,6 +148,7 @@ class WindowsSeen:
     version: Ints  # of the closed bars: an ATR of theirs holds as long as it stays
     close: Floats  # of the forming bar, NaN where none has begun
     reading: Ints  # place among the readings of the slot
+    moment: Floats  # Unix seconds on the market's own clock
 
 
 class WindowColumns:
@@ -194,6 +218,8 @@ class WindowColumns:
         stamp[changed] = self._stamps + 1 + np.arange(int(changed.sum()))
         self._stamps += int(changed.sum())
         self._closed, self._forming, self._stamp = closed, forming, stamp
+        moment = np.full(len(place), float(frame.slot))
+        moment[there] = frame.moment[place[there]]
         has_forming = ~np.isnan(forming[:, TIME])
         return WindowsSeen(
             place=place,
@@ -201,6 +227,7 @@ class WindowColumns:
             version=closed * 2 + has_forming,
             close=np.where(has_forming, forming[:, CLOSE], np.nan),
             reading=place * len(TIMEFRAMES) + timeframe,
+            moment=moment,
         )
 
     def candles(self, window: int, read: Window, version: int) -> Candles:

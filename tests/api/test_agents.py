@@ -155,7 +155,11 @@ async def test_catalogue_and_symbols(alice: Account) -> None:
     assert set(breakout) == {
         "name", "family", "description", "warm_up_bars", "needs_volume", "params",
     }  # fmt: skip
-    assert [param["name"] for param in breakout["params"]] == ["lookback", "threshold"]
+    assert [param["name"] for param in breakout["params"]] == [
+        "lookback", "threshold", "session_filter", "day_of_week_filter",
+    ]  # fmt: skip
+    assert breakout["params"][-1]["choices"][:2] == ["mon", "tue"]
+    assert catalogue[-1]["name"] == "ensemble"
     symbols = (await alice.http.get("/api/market/symbols")).json()["symbols"]
     assert len(symbols) == 50
     assert "BTC/USDT" in symbols

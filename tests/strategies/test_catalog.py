@@ -89,6 +89,7 @@ def test_no_name_is_used_twice() -> None:
     declared = [
         name for strategy in catalog.STRATEGIES for name in (strategy.name, *strategy.aliases)
     ]
+    declared.append(catalog.ENSEMBLE.name)
     assert len(set(declared)) == len(declared) == len(catalog.names())
 
 
@@ -231,9 +232,15 @@ def test_the_list_that_clients_read() -> None:
         assert {"lookback", "threshold"} <= {param["name"] for param in params}
         for param in params:
             assert list(param) == [
-                "name", "type", "default", "min", "max", "step", "description",
+                "name", "type", "default", "min", "max", "step", "choices", "description",
             ]  # fmt: skip
-            assert param["min"] <= param["default"] <= param["max"]
+            if param["type"] in ("int", "float"):
+                assert param["min"] <= param["default"] <= param["max"]
+                assert param["choices"] is None
+            else:
+                values = [param[name] for name in ("default", "min", "max", "step")]
+                assert values == [None] * 4
+        assert [param["name"] for param in params[-2:]] == ["session_filter", "day_of_week_filter"]
     by_name = {entry["name"]: entry for entry in listed}
     assert by_name["momentum_breakout"]["warm_up_bars"] == 21
     assert by_name["momentum_breakout"]["params"] == by_name["breakout"]["params"]

@@ -10,7 +10,7 @@ from strategies.base import WINDOW_BARS, Candles
 TRADES_OF_EACH_SIDE = 20
 
 
-@pytest.mark.parametrize("name", [strategy.name for strategy in catalog.STRATEGIES])
+@pytest.mark.parametrize("name", [*(s.name for s in catalog.STRATEGIES), catalog.ENSEMBLE.name])
 def test_defaults_open_long_and_short(name: str, recorded: Callable[[str], Candles]) -> None:
     """Flat and |signal| >= threshold opens; the other direction closes; a later bar may reopen."""
     year = recorded("BTCUSDT_15m_2024.csv")

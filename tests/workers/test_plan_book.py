@@ -232,3 +232,44 @@ async def test_a_strategy_that_cannot_run_says_why(redis: Redis) -> None:
     for late in (False, True):
         other = await PlanBook(redis, market).table(frame, ids, late)
         assert seen(other, ids) == seen(table, ids)
+
+
+async def test_filters_follow_the_market_clock(
+    redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    params = {"lookback": 10}
+    hours = [
+        OnRecord(11, "BTC/USDT", "simple_momentum", params={**params, "session_filter": [13, 21]}),
+        OnRecord(12, "BTC/USDT", "simple_momentum", params={**params, "session_filter": [21, 13]}),
+        OnRecord(13, "BTC/USDT", "simple_momentum", params=params),
+    ]
+    await publish_plans(redis, hours)
+    market, book = worker(redis)
+    frame, ids = await frame_after(market, redis), np.array([11, 12, 13])
+    ran = count_evaluations(monkeypatch)
+    wednesday = 1_704_240_000.0  # midnight
+    for number, (hour, is_open) in enumerate([(12.99, 12), (13.0, 11), (20.99, 11), (21.0, 12)]):
+        at = np.full_like(frame.candle_time, wednesday + hour * 3600)
+        now = replace(frame, slot=frame.slot + number, candle_time=at)
+        table = await book.table(now, ids, late=False)
+        closed = 23 - is_open
+        assert table.signal[is_open] == table.signal[13] != 0
+        assert table.signal[closed] == 0
+        assert not math.isnan(table.atr_fraction[closed])
+    assert sorted(ran) == [11, 12, 13]
+    assert not table.cannot_run and not table.failed
+
+
+async def test_an_ensemble_is_one_plan(redis: Redis) -> None:
+    members = [{"strategy_name": "rsi_signal", "weight": 2}, "breakout"]
+    kept = catalog.snap_params("ensemble", {"members": members})
+    stored = catalog.get("ensemble").plan_params(kept)
+    await publish_plans(redis, [OnRecord(20, "BTC/USDT", "ensemble", params=stored)])
+    market, book = worker(redis)
+    frame = await frame_after(market, redis)
+    table = await book.table(frame, np.array([20]), late=False)
+    candles = catalog.Candles(*(await market.window("BTC/USDT", "1m", frame)).candles)
+    rsi, breakout = (
+        catalog.evaluate(name, candles, {}).value for name in ("rsi_signal", "breakout")
+    )
+    assert table.signal[20] == pytest.approx((2 * rsi + breakout) / 3, abs=1e-15)
