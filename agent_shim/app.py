@@ -22,8 +22,10 @@ from starlette.types import ASGIApp, ExceptionHandler, Receive, Scope, Send
 from agent_shim import bodies
 from agent_shim.addresses import WRONG_HOST, Addressed, NotAddressed, find_agent
 from agent_shim.answers import WrongAnswer, read_answer
-from agent_shim.client import HubAnswer, HubClient
+from agent_shim.client import Called, HubAnswer, HubClient
 from agent_shim.errors import Detail, Refusal
+from agent_shim.log import log_fields
+from agent_shim.request_ids import RequestIds
 
 log = logging.getLogger("artic.shim")
 
@@ -43,7 +45,7 @@ def create_app(hub: HubClient, only_agent: UUID | None = None) -> Starlette:
 
     app = Starlette(
         routes=ROUTES,
-        middleware=[Middleware(AgentAddress, only_agent=only_agent)],
+        middleware=[Middleware(RequestIds), Middleware(AgentAddress, only_agent=only_agent)],
         exception_handlers=HANDLERS,
         lifespan=lifespan,
     )
@@ -68,7 +70,8 @@ class AgentAddress:
             await _detail(found.status, found.detail)(scope, receive, send)
             return
         state = {**scope.get("state", {}), "agent_id": found.agent_id}
-        await self._app({**scope, "path": found.path, "state": state}, receive, send)
+        with log_fields(agent_id=str(found.agent_id)):
+            await self._app({**scope, "path": found.path, "state": state}, receive, send)
 
     def _find(self, scope: Scope) -> Addressed | NotAddressed:
         hosts = [value for key, value in scope["headers"] if key == b"host"]
@@ -134,7 +137,8 @@ async def _ask(
     """Passes a call to the hub, and its answer back."""
     hub: HubClient = request.app.state.hub
     method = "GET" if request.method == "HEAD" else request.method
-    answer = await hub.call(method, request.state.agent_id, call, body=body, query=query)
+    to = Called(method, request.state.agent_id, call, request.state.request_id)
+    answer = await hub.call(to, body=body, query=query)
     if answer.status != 200:
         raise _refusal(call, answer)
     try:
@@ -195,15 +199,9 @@ async def on_http_exception(request: Request, error: Exception) -> Response:
     return _detail(error.status_code, detail, error.headers)
 
 
-async def on_mistake(request: Request, error: Exception) -> Response:
-    """Exception handler for our own mistakes; the server logs them."""
-    return _detail(500, "the agent endpoint made a mistake; it was logged")
-
-
 HANDLERS: Mapping[Any, ExceptionHandler] = {
     Refusal: on_refusal,
     HTTPException: on_http_exception,
-    Exception: on_mistake,
 }
 
 ROUTES = [

@@ -16,6 +16,7 @@ from agent_shim.errors import Refusal
 log = logging.getLogger("artic.shim")
 
 CREDENTIAL_HEADER = "X-Internal-Secret"
+REQUEST_ID_HEADER = "X-Request-ID"
 RETRY_AFTER_S = 2
 TIMEOUT = httpx.Timeout(10.0, connect=2.0, pool=2.0)
 """A start or stop that was sent and not answered has an unknown outcome; both may be repeated."""
@@ -27,6 +28,16 @@ NOT_REACHABLE = "hub not reachable"
 TOO_SLOW = "hub did not answer in time"
 TOO_MANY = "too many calls at once"
 NOT_LET_IN = "hub refused the internal secret"
+
+
+@dataclass(frozen=True, slots=True)
+class Called:
+    """What of whom is called, `name` being health, start, stop ..., and the id of the request."""
+
+    method: str
+    agent_id: UUID
+    name: str
+    request_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,26 +77,25 @@ class HubClient:
 
     async def call(
         self,
-        method: str,
-        agent_id: UUID,
-        name: str,
+        to: Called,
         *,
         body: dict[str, Any] | None = None,
         query: dict[str, str] | None = None,
     ) -> HubAnswer:
-        """One call of an agent's endpoint, `name` being health, start, stop ...
+        """One call of an agent's endpoint.
 
         Raises:
             Refusal: 503 when the hub can't be reached, is slow or does not let us in; 502 when its
                 answer is no JSON.
         """
+        kind = {} if body is None else {"Content-Type": "application/json"}
         try:
             response = await self._http.request(
-                method,
-                f"/internal/agents/{agent_id}/endpoint/{name}",
+                to.method,
+                f"/internal/agents/{to.agent_id}/endpoint/{to.name}",
                 params=query,
                 content=None if body is None else json.dumps(body),
-                headers={} if body is None else {"Content-Type": "application/json"},
+                headers={REQUEST_ID_HEADER: to.request_id, **kind},
             )
         except httpx.PoolTimeout as error:
             raise self._away(TOO_MANY) from error

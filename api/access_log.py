@@ -1,16 +1,22 @@
-"""One line for each request: method, path, status, milliseconds. Never a query string, since the
-WebSocket's holds a token.
+"""One line for each request: method, path, status, milliseconds; two for each WebSocket: when it is
+let in, and when it ends, with its code and seconds. Never a query string, since that of a WebSocket
+holds a token.
 """
 
 import logging
 import time
+from collections.abc import Mapping
+from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from api.auth import SCOPE_KEY, Caller
+from api.errors import path_of
+
 log = logging.getLogger("artic.access")
 
-PATH_BYTES_MAX = 300
-"""Of a path in the log; the hub's own are shorter."""
+NO_CODE = 1006
+"""What WebSockets call an end without a close frame."""
 
 
 class AccessLog:
@@ -20,9 +26,14 @@ class AccessLog:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or not log.isEnabledFor(logging.INFO):
+        if scope["type"] not in ("http", "websocket") or not log.isEnabledFor(logging.INFO):
             await self._app(scope, receive, send)
-            return
+        elif scope["type"] == "http":
+            await self._request(scope, receive, send)
+        else:
+            await self._socket(scope, receive, send)
+
+    async def _request(self, scope: Scope, receive: Receive, send: Send) -> None:
         status = 500
         began = time.perf_counter()
 
@@ -35,8 +46,41 @@ class AccessLog:
         try:
             await self._app(scope, receive, noting_status)
         finally:
-            # The raw path is percent-encoded: nobody writes lines of their own into the log.
-            raw = scope.get("raw_path") or scope["path"].encode("ascii", "backslashreplace")
-            path = raw.partition(b"?")[0][:PATH_BYTES_MAX].decode("ascii", "backslashreplace")
             took_ms = (time.perf_counter() - began) * 1000
-            log.info("%s %s %d %.1f ms", scope["method"], path, status, took_ms)
+            text = "%s %s %d %.1f ms"
+            log.info(text, scope["method"], path_of(scope), status, took_ms, extra=_who(scope))
+
+    async def _socket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        code, refused = NO_CODE, ""
+        accepted = False
+        began = time.perf_counter()
+
+        async def noting_end(message: Message) -> None:
+            nonlocal code, refused, accepted
+            if message["type"] == "websocket.accept":
+                accepted = True
+                log.info("WebSocket %s accepted", path_of(scope), extra=_who(scope))
+            elif message["type"] == "websocket.close" and accepted:
+                code = message.get("code", 1000)
+            elif message["type"] == "websocket.close":
+                refused = ", refused"
+            await send(message)
+
+        async def noting_disconnect() -> Message:
+            nonlocal code
+            message = await receive()
+            if message["type"] == "websocket.disconnect":
+                code = message.get("code", NO_CODE)
+            return message
+
+        try:
+            await self._app(scope, noting_disconnect, noting_end)
+        finally:
+            lasted_s = time.perf_counter() - began
+            text = "WebSocket %s closed %d after %.1f s%s"
+            log.info(text, path_of(scope), code, lasted_s, refused, extra=_who(scope))
+
+
+def _who(scope: Mapping[str, Any]) -> dict[str, object]:
+    caller = scope.get(SCOPE_KEY)
+    return {"user_id": caller.user_id} if isinstance(caller, Caller) else {}

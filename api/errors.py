@@ -8,7 +8,7 @@ know, {"detail": ...}.
 import logging
 import re
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 from starlette.exceptions import HTTPException
@@ -19,6 +19,8 @@ log = logging.getLogger("artic.hub")
 
 RETRY_AFTER_S = 2
 FIELD_ERRORS_MAX = 100
+PATH_BYTES_MAX = 300
+"""Of a path in the log; the hub's own are shorter."""
 
 TITLES = {
     400: "Bad Request",
@@ -95,6 +97,12 @@ class Problem(Exception):
         self.errors = tuple(errors)
         self.where: Where = where
         self.headers = dict(headers or {})
+
+
+def path_of(scope: Mapping[str, Any]) -> str:
+    """The path as it was sent: percent-encoded, so that nobody writes lines of a log."""
+    raw: bytes = scope.get("raw_path") or scope["path"].encode("ascii", "backslashreplace")
+    return raw.partition(b"?")[0][:PATH_BYTES_MAX].decode("ascii", "backslashreplace")
 
 
 def not_found(what: str) -> Problem:
@@ -177,7 +185,7 @@ async def on_redis_away(request: Request, error: Exception) -> Response:
 
 async def on_mistake(request: Request, error: Exception) -> Response:
     """Our own mistakes, caught by nothing else: says nothing about them to the caller."""
-    log.error("%s %s failed", request.method, request.url.path, exc_info=error)
+    log.error("%s %s failed", request.method, path_of(request.scope), exc_info=error)
     return problem_answer(request.url.path, Problem(500, "the hub made a mistake; it was logged"))
 
 

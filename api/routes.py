@@ -5,13 +5,15 @@ asked for, and that a query means something.
 """
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route, WebSocketRoute
 
+from adapters.log import log_fields
 from api.auth import check_internal_secret
-from api.bodies import Nothing, read_query
+from api.bodies import Nothing, read_query, usual_uuid
 from api.call import Call
 
 Endpoint = Callable[[Request], Awaitable[Response]]
@@ -39,8 +41,15 @@ def _endpoint(calls: Mapping[str, Call]) -> Endpoint:
         if request.scope["query_string"] and call.takes_no_query:
             # Not ignored: ?close_position=false has to be told that it belongs into the body.
             read_query(request, Nothing)
-        answer = await call.handler(request)
+        with _about(request):
+            answer = await call.handler(request)
         assert isinstance(answer, Response)
         return answer
 
     return endpoint
+
+
+def _about(request: Request) -> AbstractContextManager[None]:
+    """Whatever is logged for a request about an agent names it."""
+    agent_id = usual_uuid(request.path_params.get("agent_id", ""))
+    return nullcontext() if agent_id is None else log_fields(agent_id=agent_id)

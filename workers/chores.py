@@ -13,6 +13,7 @@ from adapters.db.errors import DatabaseAway
 from adapters.recovery import recover_shard
 from adapters.redis_client import command
 from adapters.wanted import payload_of
+from workers.agent_lines import LINES_MAX
 from workers.context import PoolContext
 
 logger = logging.getLogger(__name__)
@@ -63,7 +64,12 @@ async def _push_to(pool: PoolContext, shard: int, lacking: list[Agent]) -> None:
     first = pushed[0]
     if first is not None:
         await pool.queue.enqueue(jobs.wake(shard, first.number, first.stamp))
-    logger.info("shard %d: %d wanted states pushed again", shard, len(lost))
+    for agent in lost[:LINES_MAX]:
+        whose = {"agent_id": agent.id, "shard": shard}
+        logger.info("its wanted state was pushed again", extra=whose)
+    if len(lost) > LINES_MAX:
+        more = "%d more wanted states were pushed again"
+        logger.info(more, len(lost) - LINES_MAX, extra={"shard": shard})
 
 
 async def prune_history(ctx: dict[str, Any]) -> None:

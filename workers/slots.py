@@ -9,6 +9,7 @@ import asyncio
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from uuid import UUID
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +18,7 @@ from adapters.log import log_fields
 from adapters.shard_store import Commit, InboxEntry, ShardState
 from engine.commands import Command, decode_command, encode_command
 from engine.errors import CommandError
-from engine.events import encode_event
+from engine.events import Event, encode_event
 from engine.frames import Frame
 from engine.isolation import advance_isolated
 from engine.rows import ROWS_PER_SHARD, Rows, empty_rows
@@ -50,6 +51,7 @@ class SlotRun:
     inbox: Sequence[Waiting]
     changed: NDArray[np.bool_]
     events: list[bytes] = field(default_factory=list)
+    failed: list[Event] = field(default_factory=list)
     applied: int = 0
     ran: list[int] = field(default_factory=list)
     ticks: int = 0
@@ -85,6 +87,7 @@ class SlotRun:
         self.rows = outcome.rows
         self.changed[outcome.changed] = True
         self.events += [encode_event(event) for event in outcome.events]
+        self.failed += [event for event in outcome.events if event.kind == "failed"]
 
     def commit(self) -> Commit:
         """The form in which the shard store writes it."""
@@ -203,9 +206,11 @@ async def _run_slot(
     try:
         run.take(advance(run.rows, inputs))
     except Exception as error:
-        logger.exception("shard %d, slot %d: %r; the others run without it", shard, slot, error)
+        logger.exception("the engine raised %r; the others run without it", error)
         isolated = advance_isolated(run.rows, inputs)
         for command, reason in isolated.refused:
+            whose = {"agent_id": UUID(bytes=command.agent_id)}
+            logger.error("a command was put aside: %s", reason, extra=whose)
             await pool.shards.bury(shard, encode_command(command), reason)
         run.take(isolated.outcome)
     run.ran.append(slot)
@@ -261,7 +266,7 @@ async def read_commands(
                 raise CommandError(f"row {command.row} is outside the table")
         except CommandError as error:
             command = None
-            logger.error("shard %d: command %d is broken: %s", shard, entry.number, error)
+            logger.error("command %d is broken and was put aside: %s", entry.number, error)
             await pool.shards.bury(shard, entry.payload, str(error))
         waiting.append((entry.stamp, command))
     return waiting

@@ -14,6 +14,7 @@ from adapters import redis_keys as keys
 from adapters.log import log_fields
 from adapters.redis_client import command
 from engine.rows import ROW_SCHEMA
+from workers.agent_lines import tell_events, tell_failed
 from workers.context import PoolContext
 from workers.slots import SlotRun, run_slots
 
@@ -71,6 +72,8 @@ async def _tick_once(pool: PoolContext, shard: int) -> bool:
             await pool.clock.refresh()
         return False
     pool.known.put(shard, pool.shards.after(read, commit, committed))
+    tell_failed(run.failed)
+    tell_events(run.events)
     now = pool.clock.now()
     lags_s = [now - jobs.due_ms(shard, slot) / 1000 for slot in run.ran]
     pool.stats.committed(run.ticks, len(run.events), run.applied, lags_s)

@@ -64,6 +64,7 @@ class StandInHub:
     """What it was asked, and what it answers instead of the usual."""
 
     asked: list[Asked] = field(default_factory=list)
+    request_ids: list[str | None] = field(default_factory=list)
     spoil: Response | None = None
 
     @property
@@ -80,6 +81,7 @@ class StandInHub:
         body = await request.body()
         query = request.url.query
         self.asked.append(Asked(request.method, call, query, body, headers.get("content-type")))
+        self.request_ids.append(headers.get("x-request-id"))
         if request.path_params["agent_id"] != str(AGENT):
             return JSONResponse({"detail": "no such agent"}, 404)
         if self.spoil is not None:
