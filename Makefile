@@ -62,6 +62,9 @@ bench-rebuild: $(VENV)/dev.stamp
 bench-strategies: $(VENV)/dev.stamp
 	@$(BIN)/python -m bench.strategies $(ARGS)
 
+bench-chaos: $(VENV)/dev.stamp
+	@$(BIN)/python -m bench.chaos $(ARGS)
+
 lock: $(TOOLS)/uv-$(UV_VERSION).stamp ## write requirements/*.lock anew; UPGRADE=--upgrade for newer versions
 	@$(COMPILE) $(UPGRADE) --group build --output-file requirements/run.lock
 	@$(COMPILE) $(UPGRADE) --group build --group test --group check \

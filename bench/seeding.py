@@ -5,8 +5,8 @@ What differs from the hub is only that agents are made thousands at a time.
 
 import asyncio
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -48,6 +48,7 @@ class Fleet:
     agents: int
     plans: int
     interval: int = 1
+    risk: Mapping[str, Any] = field(default_factory=lambda: RISK)
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +144,6 @@ def _new_agents(fleet: Fleet, made: list[SeedPlan], owners: list[UUID]) -> Itera
             strategy_name=plan.strategy,
             strategy_params=plan.params,
             interval_seconds=fleet.interval,
-            risk_params=RISK,
+            risk_params=fleet.risk,
             plan_id=plan.id,
         )

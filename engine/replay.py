@@ -41,9 +41,9 @@ class Replayed:
     def differences(self) -> list[str]:
         """In words, what is decided otherwise than recorded; none when all is the same."""
         found = [
-            difference
+            wrong
             for now, then in zip(self.decided, self.recorded, strict=False)
-            if (difference := _difference(now, then))
+            if (wrong := difference(now, then))
         ]
         shared = min(len(self.decided), len(self.recorded))
         found += [f"{event.kind} is not on record" for event in self.decided[shared:]]
@@ -93,16 +93,22 @@ def commands_only(rows: Rows, events: Sequence[Event]) -> Replayed:
     return Replayed(row_after(commanded[-1]) if commanded else rows, commanded, (), recorded)
 
 
-def _difference(now: Event, then: Event) -> str:
+def difference(now: Event, then: Event) -> str:
+    """What is not the same in two tellings of an event, in words; "" when nothing is."""
     for name in _COMPARED:
         if getattr(now, name) != getattr(then, name):
             return f"{then.kind}: {name} is {getattr(now, name)!r}, was {getattr(then, name)!r}"
-    row, was = row_after(now)[0], row_after(then)[0]
+    wrong = row_difference(row_after(now)[0], row_after(then)[0])
+    return f"{then.kind}: {wrong} of the row" if wrong else ""
+
+
+def row_difference(row: np.void, was: np.void) -> str:
+    """What is not the same in two states of an agent, in words; "" when nothing is."""
     for name in row.dtype.names or ():
         if name == "start_slot" and _same_rhythm(row, was):
             continue
         if name not in _UNCOMPARED_OF_ROW and row[name].tobytes() != was[name].tobytes():
-            return f"{then.kind}: {name} of the row is {row[name]}, was {was[name]}"
+            return f"{name} is {row[name]}, was {was[name]}"
     return ""
 
 
