@@ -3,7 +3,8 @@
 AdapterError
 ├── RedisAway        the Redis named in the settings does not answer
 ├── ShardError
-│   └── ShardFull    an inbox or an event stream is at its bound
+│   ├── ShardFull    an inbox or an event stream is at its bound
+│   └── SchemaUnknown  a newer version has written the shard
 ├── DatabaseError    see adapters/db/errors.py
 ├── BrokenBlock      a minute of the archive cannot be read (adapters/market_archive.py)
 ├── FeedError        a service of prices or candles does not do what it should
@@ -26,6 +27,14 @@ class ShardError(AdapterError):
     def __init__(self, shard: int, message: str) -> None:
         super().__init__(f"shard {shard}: {message}")
         self.shard = shard
+
+
+class SchemaUnknown(ShardError):
+    """Its rows are of a schema that this version does not know: leave it to one that does."""
+
+    def __init__(self, shard: int, schema: int | None = None) -> None:
+        which = "a row schema that" if schema is None else f"row schema {schema}, which"
+        super().__init__(shard, f"it is of {which} this version does not know")
 
 
 class ShardFull(ShardError):

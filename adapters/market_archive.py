@@ -15,7 +15,7 @@ import numpy as np
 from adapters import redis_keys as keys
 from adapters.errors import AdapterError
 from adapters.redis_client import Redis
-from adapters.shard_store import decode_skipped
+from adapters.shard_records import decode_skipped
 from engine.schedule import SkippedRange
 
 BLOCK_SLOTS = 60

@@ -19,11 +19,15 @@ import numpy as np
 from adapters.db import agents, plans, shards
 from adapters.db.connection import Database, connection
 from adapters.db.shards import NewestRow, ShardProgress
+from adapters.errors import SchemaUnknown
 from adapters.plan_directory import publish_plans
-from adapters.shard_store import Head, Rows, ShardState, ShardStore
+from adapters.shard_records import Head, ShardState
+from adapters.shard_store import ShardStore
 from adapters.wanted import payload_of
-from engine.rows import ROW_SCHEMA, ROWS_PER_SHARD, empty_rows, rows_from_bytes
+from engine.errors import RowsError
+from engine.rows import ROW_SCHEMA, ROWS_PER_SHARD, Rows, empty_rows
 from engine.schedule import SkippedRange
+from engine.schemas import record_from_bytes, record_schema
 
 RECOVERY_LOCK = 0x4152
 """First half of the advisory lock under which a shard is recovered; the second is its number."""
@@ -48,6 +52,7 @@ async def recover_shard(database: Database, store: ShardStore, shard: int, now_s
 
     Raises:
         DatabaseAway: PostgreSQL does not answer; nothing was changed.
+        SchemaUnknown: a newer version has written the shard; none of its rows was changed.
     """
     async with recovery_lock(database, shard):
         run_id = await store.run_id()
@@ -56,7 +61,10 @@ async def recover_shard(database: Database, store: ShardStore, shard: int, now_s
             return False
         progress = await shards.set_run_id(database, shard, run_id, emptied=seen is None)
         newest = await shards.newest_rows(database, shard)
-        state = recovered_state(seen, progress, newest, run_id, now_slot)
+        try:
+            state = recovered_state(seen, progress, newest, run_id, now_slot, store.schema)
+        except RowsError as error:
+            raise SchemaUnknown(shard) from error
 
         wanted = await agents.agents_of_shard(database, shard)
         lacking = [agent for agent in wanted if agent.epoch > _epoch(state.rows, agent.row)]
@@ -79,29 +87,34 @@ def recovered_state(
     newest: list[NewestRow],
     run_id: str,
     now_slot: int,
+    schema: int = ROW_SCHEMA,
 ) -> ShardState:
     """What a shard goes on from: pure, so that every loss can be tried in a test.
 
     seen is what Redis still has, progress the ledger's cursor, newest the rows the ledger holds.
+    schema is that of a new shard; one that has rows of a newer schema keeps it.
     """
     rows = _merged_rows(seen, newest)
+    schemas = [record_schema(row.record) for row in newest if row.record is not None]
+    schema = max([schema, *schemas, *([] if seen is None else [seen.head.schema])])
     if seen is None:
         # Nothing is left of the head, nor of the frames: no slot before this one can be run. What
         # was covered after the last event is not known; its ticks count as missed.
         slot = now_slot - 1
         rested = progress.rested_slot == progress.slot
         lost = () if not progress.slot else (SkippedRange(progress.slot + 1, slot, rested),)
-        head = Head(progress.version + 1, slot, None, ROW_SCHEMA, run_id, lost, 0, paused=False)
+        head = Head(progress.version + 1, slot, None, schema, run_id, lost, 0, paused=False)
         return ShardState(head, rows, ())
     head = Head(
         version=max(seen.head.version, progress.version) + 1,
         slot=max(seen.head.slot, progress.slot),
         next_due=None,
-        schema=ROW_SCHEMA,
+        schema=schema,
         run_id=run_id,
         skipped=seen.head.skipped,
         folded_slot=seen.head.folded_slot,
         paused=seen.head.paused,
+        held=seen.head.held,
     )
     return ShardState(head, rows, seen.inbox)
 
@@ -114,7 +127,7 @@ def _merged_rows(seen: ShardState | None, newest: list[NewestRow]) -> Rows:
     for row in newest:
         if row.record is None:
             continue
-        record = rows_from_bytes(row.record)[0]
+        record = record_from_bytes(row.record)[0]
         # Sequences count per agent and epochs per row, so a newer holder of a row is told from
         # an older one by its epoch, and the same holder's newer state by its sequence.
         mine = (int(rows[row.row]["epoch"]), int(rows[row.row]["seq"]))

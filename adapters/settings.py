@@ -183,6 +183,12 @@ class Settings:
         "how long decisions can be replayed: what each slot saw is kept so long",
         default="48",
     )
+    row_schema: int = _setting(
+        "ARTIC_ROW_SCHEMA",
+        read.whole_number(1, 2),
+        "layout of an agent's record: 1 while processes of a version before 2 still run",
+        default="2",
+    )
     data_dir: Path = _setting(
         "ARTIC_DATA_DIR", read.folder, "where `artic up` keeps everything", default=".artic"
     )

@@ -6,173 +6,48 @@ rows that are older cannot be had. Everything a tick changes lands in one script
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Literal
+from dataclasses import replace
+from typing import Any
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
 from adapters import redis_keys as keys
-from adapters.errors import ShardFull
+from adapters.errors import SchemaUnknown, ShardFull
 from adapters.redis_client import Redis, command, script
-from engine.rows import ROW, ROW_SCHEMA, ROWS_PER_SHARD, rows_from_bytes
-from engine.schedule import SkippedRange
-
-Rows = NDArray[np.void]
+from adapters.shard_records import (
+    Commit,
+    Committed,
+    Head,
+    Pushed,
+    ShardState,
+    StreamBatch,
+    changed_ranges,
+    decode_head,
+    decode_inbox,
+    encode_skipped,
+    encode_ticked,
+    whole_table,
+)
+from engine.rows import ROW_SCHEMA, ROWS_PER_SHARD, Rows
+from engine.schemas import RECORD_BYTES, rows_from_bytes, rows_to_bytes
 
 INBOX_MAX = 20_000
 """Commands a shard may have waiting; one bulk call of 10,000 fits twice."""
 EVENTS_MAX = 200_000
 """Events a shard may hold that the ledger has not stored; ticks stop opening long before."""
-WHOLE_TABLE_ABOVE = 256
-"""Changed records above which the whole table is written (4,096 SETRANGE cost 8.9 ms, one 1.1)."""
-COMMAND_PREFIX_BYTES = 16
-
-Refusal = Literal["no_head", "version", "run_id", "slot", "future", "inbox", "arguments", "full"]
-
-
-@dataclass(frozen=True, slots=True)
-class Head:
-    """Where a shard stands. slot is the last one covered, due or not."""
-
-    version: int
-    slot: int
-    next_due: int | None
-    schema: int
-    run_id: str
-    skipped: tuple[SkippedRange, ...]
-    folded_slot: int
-    paused: bool
-
-
-@dataclass(frozen=True, slots=True)
-class InboxEntry:
-    """A command as it waits: applied before slot `stamp`, not earlier."""
-
-    stamp: int
-    number: int
-    payload: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class ShardState:
-    """What one tick has read: rows are read-only and belong to head.version."""
-
-    head: Head
-    rows: Rows
-    inbox: tuple[InboxEntry, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Commit:
-    """What one tick wants to change. rows is the whole table, changed says which differ."""
-
-    slot: int
-    next_due: int | None
-    rows: Rows
-    changed: NDArray[np.intp]
-    events: Sequence[bytes]
-    applied: int
-    skipped: tuple[SkippedRange, ...] | None = None
-    folded_slot: int | None = None
-    resumed: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Committed:
-    """The answer: refused is None when it landed."""
-
-    refused: Refusal | None
-    version: int = 0
-    inbox_left: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Pushed:
-    """A command in the inbox: its number in the shard and the slot before which it applies."""
-
-    number: int
-    stamp: int
-
-
-@dataclass(frozen=True, slots=True)
-class StreamBatch:
-    """Events above a version, whole versions only. run_id is '' while recovery is due."""
-
-    run_id: str
-    entries: list[tuple[int, int, bytes]]
-
-
-def encode_skipped(skipped: Iterable[SkippedRange]) -> bytes:
-    """Ranges as a msgpack list of [first, last, paused]."""
-    return msgspec.msgpack.encode([[r.first, r.last, r.paused] for r in skipped])
-
-
-def decode_skipped(data: bytes) -> tuple[SkippedRange, ...]:
-    """The inverse of encode_skipped; empty bytes are no ranges."""
-    if not data:
-        return ()
-    return tuple(SkippedRange(*item) for item in msgspec.msgpack.decode(data))
-
-
-def encode_ticked(shard: int, slot: int, version: int) -> bytes:
-    """What is announced of a commit: its shard, the slot now covered, the version."""
-    return msgspec.msgpack.encode((shard, slot, version))
-
-
-def decode_ticked(message: bytes) -> tuple[int, int, int]:
-    """The inverse: (shard, slot, version)."""
-    return msgspec.msgpack.decode(message, type=tuple[int, int, int])
-
-
-def decode_head(fields: dict[bytes, bytes]) -> Head | None:
-    """The head hash as it lies in Redis, None for an empty one."""
-    if b"version" not in fields:
-        return None
-    next_due = fields.get(b"next_due", b"")
-    return Head(
-        version=int(fields[b"version"]),
-        slot=int(fields[b"slot"]),
-        next_due=int(next_due) if next_due else None,
-        schema=int(fields[b"schema"]),
-        run_id=fields[b"run_id"].decode(),
-        skipped=decode_skipped(fields.get(b"skipped", b"")),
-        folded_slot=int(fields.get(b"folded_slot", b"0")),
-        paused=fields.get(b"paused") == b"1",
-    )
-
-
-def decode_inbox(entries: Iterable[bytes]) -> tuple[InboxEntry, ...]:
-    """Stamp and number are eight big-endian bytes each, in front of the command."""
-    return tuple(
-        InboxEntry(
-            stamp=int.from_bytes(entry[:8], "big"),
-            number=int.from_bytes(entry[8:COMMAND_PREFIX_BYTES], "big"),
-            payload=entry[COMMAND_PREFIX_BYTES:],
-        )
-        for entry in entries
-    )
-
-
-def changed_ranges(rows: Rows, changed: NDArray[np.intp]) -> list[tuple[int, bytes]]:
-    """Changed records as (byte offset, bytes); neighbors as one, many as the whole table."""
-    if changed.size == 0:
-        return []
-    if changed.size > WHOLE_TABLE_ABOVE:
-        return [(0, rows.tobytes())]
-    breaks = np.nonzero(np.diff(changed) > 1)[0] + 1
-    return [
-        (int(run[0]) * ROW.itemsize, rows[int(run[0]) : int(run[-1]) + 1].tobytes())
-        for run in np.split(changed, breaks)
-    ]
 
 
 class ShardStore:
-    """Typed face of the shard scripts. One for each process; safe for concurrent use."""
+    """Typed face of the shard scripts. One for each process; safe for concurrent use.
 
-    def __init__(self, redis: Redis) -> None:
+    schema is that of shards which are laid anew; older ones are switched to it as they are ticked.
+    """
+
+    def __init__(self, redis: Redis, schema: int = ROW_SCHEMA) -> None:
         self.redis = redis
+        self.schema = schema
+        self._seen_schemas: dict[int, int] = {}
         self._commit = script(redis, "commit")
         self._push = script(redis, "push_command")
         self._open = script(redis, "open_shard")
@@ -183,29 +58,50 @@ class ShardStore:
         """Head, inbox and rows, in this order; rows come from `known` if its version stands.
 
         Returns None when the shard has no head: recovery makes one, a tick never does.
+
+        Raises:
+            SchemaUnknown: a newer version of this software has written the shard.
         """
         pipe = self.redis.pipeline(transaction=False)
         pipe.hgetall(keys.shard_head(shard))
         pipe.lrange(keys.shard_inbox(shard), 0, -1)
         if known is None:
-            pipe.get(keys.shard_rows(shard))
+            self._ask_rows(pipe, shard)
         answers: list[Any] = await pipe.execute()
         head = decode_head(answers[0])
         if head is None:
             return None
         inbox = decode_inbox(answers[1])
-        if known is None:
-            rows = rows_from_bytes(answers[2] or b"")
-        elif (known.head.version, known.head.run_id) == (head.version, head.run_id):
-            rows = known.rows
-        else:
-            raw = await command(self.redis, "GET", keys.shard_rows(shard))
-            rows = rows_from_bytes(raw or b"")
-        return ShardState(head, rows, inbox)
+        table = answers[2:]
+        if known is not None:
+            if (known.head.version, known.head.run_id) == (head.version, head.run_id):
+                return ShardState(head, known.rows, inbox)
+            again = self.redis.pipeline(transaction=False)
+            self._ask_rows(again, shard)
+            table = await again.execute()
+        rows, schema = table
+        if schema is None or int(schema) != head.schema:
+            return await self.read(shard)  # it was switched meanwhile, which happens once
+        return ShardState(head, self._rows(shard, head, rows or b""), inbox)
+
+    def _ask_rows(self, pipe: Any, shard: int) -> None:
+        """The table and, after it, the schema: if that is the head's, it is the table's, too."""
+        pipe.get(keys.shard_rows(shard))
+        pipe.hget(keys.shard_head(shard), "schema")
+
+    def _rows(self, shard: int, head: Head, table: bytes) -> Rows:
+        if head.schema not in RECORD_BYTES:
+            raise SchemaUnknown(shard, head.schema)
+        return rows_from_bytes(table, head.schema)
 
     async def commit(self, shard: int, read: ShardState, commit: Commit) -> Committed:
         """Writes one outcome if nothing has moved since `read`; see scripts/commit.lua."""
-        ranges = changed_ranges(commit.rows, commit.changed)
+        if commit.schema is None:
+            schema = read.head.schema
+            ranges = changed_ranges(commit.rows, commit.changed, schema)
+        else:
+            schema = commit.schema
+            ranges = whole_table(commit.rows, schema)
         args: list[Any] = [
             read.head.version,
             read.head.run_id,
@@ -216,10 +112,12 @@ class ShardStore:
             b"" if commit.skipped is None else encode_skipped(commit.skipped),
             "" if commit.folded_slot is None else commit.folded_slot,
             "1" if commit.resumed else "",
-            ROW.itemsize * ROWS_PER_SHARD,
+            RECORD_BYTES[schema] * ROWS_PER_SHARD,
             EVENTS_MAX,
             keys.ticked_channel(),
             encode_ticked(shard, commit.slot, read.head.version + 1),
+            "" if commit.schema is None else schema,
+            b"" if commit.held is None else encode_skipped(commit.held),
             len(ranges),
             len(commit.events),
         ]
@@ -247,6 +145,8 @@ class ShardStore:
             skipped=read.head.skipped if commit.skipped is None else commit.skipped,
             folded_slot=read.head.folded_slot if commit.folded_slot is None else commit.folded_slot,
             paused=read.head.paused and not commit.resumed,
+            schema=read.head.schema if commit.schema is None else commit.schema,
+            held=read.head.held if commit.held is None else commit.held,
         )
         return ShardState(head, commit.rows, ())
 
@@ -289,18 +189,31 @@ class ShardStore:
     async def read_some(
         self, shard: int, wanted: Sequence[int]
     ) -> tuple[Head, dict[int, np.void]] | None:
-        """Head and some records, by row number, in one round trip; records not yet written lack."""
-        size = ROW.itemsize
-        pipe = self.redis.pipeline(transaction=False)
-        pipe.hgetall(keys.shard_head(shard))
-        for row in wanted:
-            pipe.getrange(keys.shard_rows(shard), row * size, (row + 1) * size - 1)
-        answers: list[Any] = await pipe.execute()
-        head = decode_head(answers[0])
-        if head is None:
-            return None
-        records = zip(wanted, answers[1:], strict=True)
-        return head, {r: rows_from_bytes(data)[0] for r, data in records if len(data) == size}
+        """Head and some records, by row number, in one round trip; records not yet written lack.
+
+        Raises:
+            SchemaUnknown: a newer version of this software has written the shard.
+        """
+        schema = self._seen_schemas.get(shard, self.schema)
+        while True:
+            size = RECORD_BYTES[schema]
+            pipe = self.redis.pipeline(transaction=False)
+            pipe.hgetall(keys.shard_head(shard))
+            for row in wanted:
+                pipe.getrange(keys.shard_rows(shard), row * size, (row + 1) * size - 1)
+            pipe.hget(keys.shard_head(shard), "schema")
+            answers: list[Any] = await pipe.execute()
+            head = decode_head(answers[0])
+            if head is None:
+                return None
+            if head.schema == schema == int(answers[-1] or 0):
+                break
+            if head.schema not in RECORD_BYTES:
+                raise SchemaUnknown(shard, head.schema)
+            schema = self._seen_schemas[shard] = head.schema
+        records = zip(wanted, answers[1:-1], strict=True)
+        found = {row: data for row, data in records if len(data) == size}
+        return head, {row: rows_from_bytes(data, schema)[0] for row, data in found.items()}
 
     async def read_events(self, shard: int, after_version: int, limit: int) -> StreamBatch:
         """Events above a version, at least one whole version of them if there is any."""
@@ -343,13 +256,14 @@ class ShardStore:
             "" if seen is None else seen.run_id,
             new.head.version,
             new.head.slot,
-            ROW_SCHEMA,
-            new.rows.tobytes(),
+            new.head.schema,
+            rows_to_bytes(new.rows, new.head.schema),
             encode_skipped(new.head.skipped),
             new.head.folded_slot,
             "1" if new.head.paused else "",
             keys.ticked_channel(),
             encode_ticked(shard, new.head.slot, new.head.version),
+            encode_skipped(new.head.held),
             *commands,
         ]
         shard_keys = [

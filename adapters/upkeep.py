@@ -24,10 +24,12 @@ from adapters.db.shards import ShardProgress
 from adapters.errors import ShardError
 from adapters.recovery import RECOVERY_LOCK, recover_shard
 from adapters.redis_client import command, script
-from adapters.shard_store import ShardState, ShardStore
+from adapters.shard_records import ShardState
+from adapters.shard_store import ShardStore
 from adapters.user_messages import publish_messages
 from engine.rows import copy_of
 from engine.schedule import restart
+from engine.schemas import rows_to_bytes
 
 EVENTS_AT_ONCE = 1_000
 DRAIN_TRIES = 500
@@ -210,7 +212,7 @@ def _move(moving: Moving, states: dict[int, ShardState]) -> Move:
         if rows[0]["agent_id"].tobytes() == held.agent_id.bytes:
             head = state.head
             restart(rows, np.array([0]), head.slot, head.skipped, head.folded_slot)
-            record, slot = rows.tobytes(), head.slot
+            record, slot = rows_to_bytes(rows, head.schema), head.slot
     return Move(held, moving.shard, moving.row, record, slot)
 
 

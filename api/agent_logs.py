@@ -18,7 +18,7 @@ from adapters.db.agents import Agent
 from adapters.db.errors import BadCursor
 from adapters.db.records import Trade
 from adapters.redis_client import away_as_error
-from adapters.shard_store import Head
+from adapters.shard_records import Head
 from api.agents import own_agent
 from api.answers import answer
 from api.bodies import Body, Check, read_query

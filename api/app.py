@@ -99,7 +99,7 @@ async def open_hub(settings: Settings, source: PriceSource | None = None) -> Asy
         passwords = PasswordHasher()
         stack.callback(passwords.close)
         clock = HubClock(RedisClock(state_redis))
-        shards = ShardStore(state_redis)
+        shards = ShardStore(state_redis, settings.row_schema)
         prices = PriceDesk(source or open_prices(settings, state_redis), clock.now)
         sights = Sights(MarketStore(state_redis, prices.source), clock)
         directory = AgentDirectory(database)

@@ -22,7 +22,7 @@ from adapters.errors import RedisAway, ShardFull
 from adapters.plan_directory import publish_plans
 from adapters.recovery import recover_shard
 from adapters.redis_client import away_as_error
-from adapters.shard_store import Pushed
+from adapters.shard_records import Pushed
 from adapters.wanted import payload_of
 from api.agent_bodies import AgentConfiguration
 from api.auth import unauthorized

@@ -21,7 +21,8 @@ from adapters.db.connection import Database
 from adapters.db.errors import DatabaseError
 from adapters.errors import AdapterError
 from adapters.redis_client import away_as_error
-from adapters.shard_store import Head, ShardStore, decode_ticked
+from adapters.shard_records import Head, decode_ticked
+from adapters.shard_store import ShardStore
 from api.directory import AgentDirectory
 from api.live_agents import WatchedAgent
 from api.sights import Sights

@@ -17,7 +17,8 @@ from bench.stack import Stack
 from engine.events import Event, decode_event, event_id, log_lines
 from engine.frames import PRICE_STALE_S, TIMEFRAME_NAMES, TIMEFRAMES, decode_frame
 from engine.replay import difference, row_difference, split_commanded
-from engine.rows import ROWS_PER_SHARD, Reason, Rows, empty_rows, rows_from_bytes
+from engine.rows import ROWS_PER_SHARD, Reason, Rows, empty_rows
+from engine.schemas import record_from_bytes
 from engine.tick import SlotInputs, advance
 from strategies.sizing import volatility_per_atr
 
@@ -158,7 +159,7 @@ def _with_rows(rows: Rows, events: Sequence[Event]) -> Rows:
         return rows
     rows = rows.copy()
     for event in events:
-        rows[event.row] = rows_from_bytes(event.row_after)[0]
+        rows[event.row] = record_from_bytes(event.row_after)[0]
     return rows
 
 

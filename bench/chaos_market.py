@@ -13,7 +13,7 @@ import numpy as np
 
 from adapters import redis_keys as keys
 from adapters.redis_client import AWAY, Redis, command, open_redis
-from adapters.shard_store import decode_skipped
+from adapters.shard_records import decode_skipped
 from engine.schedule import SkippedRange
 
 REACH_S = 75

@@ -11,7 +11,7 @@ from functools import partial
 
 import numpy as np
 
-from engine.rows import ROWS_PER_SHARD, Rows, RowStatus, empty_rows
+from engine.rows import ROWS_PER_SHARD, RowRule, Rows, RowStatus, empty_rows
 from engine.schedule import next_due
 from engine.tick import SlotInputs, advance
 
@@ -32,6 +32,7 @@ def shard(open_share: float = 0.0, interval: int = 1, max_session_loss_usd: floa
     rows["threshold"], rows["max_position_usd"], rows["leverage"] = 0.5, 1000.0, 3
     rows["stop_loss_ppm"], rows["take_profit_ppm"], rows["fee_cbps"] = 20_000, 40_000, 1000
     rows["max_session_loss_usd"] = max_session_loss_usd
+    rows["rules"] = RowRule.SESSION_LOSS if max_session_loss_usd else 0
     opening = seen(signal=1.0)
     opening.signal[: int(PLANS * (1 - open_share))] = 0.0
     return advance(rows, opening).rows

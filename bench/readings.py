@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from adapters import redis_keys as keys
 from adapters.redis_client import command
 from adapters.redis_keys import TICK_PARTITIONS
-from adapters.shard_store import Head, decode_head
+from adapters.shard_records import Head, decode_head
 from bench import machine
 from bench.stack import BenchError, Stack
 from engine.rows import ROW

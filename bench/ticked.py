@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from adapters import redis_keys as keys
 from adapters.queue import phase_s
 from adapters.redis_client import open_redis
-from adapters.shard_store import decode_ticked
+from adapters.shard_records import decode_ticked
 
 Commit = tuple[float, int, int]
 """(Unix time at which it was heard of, shard, slot)."""

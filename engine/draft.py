@@ -9,21 +9,31 @@ import numpy as np
 
 from engine.events import Event
 from engine.rows import ROW, Index, Reason, Rows, copy_of, rows_at
-from engine.schedule import SkippedRange
+from engine.schedule import SkippedRange, Slots
 
 
 class Draft:
-    """Change the rows that own() gives, then record the event: it shows the row as it is then."""
+    """Change the rows that own() gives, then record the event: it shows the row as it is then.
+
+    Marks that move often (best prices, peaks) are no event; note_changed() tells of their rows.
+    """
 
     def __init__(
-        self, rows: Rows, slot: int, skipped: Sequence[SkippedRange], folded_slot: int
+        self,
+        rows: Rows,
+        slot: int,
+        skipped: Sequence[SkippedRange],
+        folded_slot: int,
+        symbol: Slots | None = None,
     ) -> None:
         self.rows = rows
         self.slot = slot
         self.skipped = skipped
         self.folded_slot = folded_slot
+        self.symbol = symbol
         self.events: list[Event] = []
         self._own = False
+        self._unsaid: list[Index] = []
 
     def own(self) -> Rows:
         """The rows, as a copy that may be written."""
@@ -31,6 +41,15 @@ class Draft:
             self.rows = copy_of(self.rows)
             self._own = True
         return self.rows
+
+    def note_changed(self, index: Index) -> None:
+        """Rows that were changed and have no event of it."""
+        self._unsaid.append(index)
+
+    def changed(self) -> Index:
+        """Rows with an event and those without one, ascending."""
+        said = np.array([event.row for event in self.events], np.intp)
+        return np.unique(np.concatenate([said, *self._unsaid]))
 
     def number(self, index: Index) -> list[tuple[bytes, int, int, int, bytes]]:
         """Raises the seq of each row; how their events begin: agent, row, seq, slot, row after."""

@@ -4,17 +4,21 @@ An event is a fact: its id follows from the agent and its number, whoever writes
 often.
 """
 
+from collections.abc import Iterator
 from typing import Final
 from uuid import UUID, uuid5
 
 import msgspec
+import numpy as np
 
 from engine.errors import EventError
-from engine.rows import Reason, rows_from_bytes
+from engine.rows import Reason, RowRule
+from engine.schemas import record_from_bytes
 
 
 class Event(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """One of the kinds created started edited stopped deleted opened closed stale fresh failed.
+    """One of the kinds created started edited stopped deleted opened closed stale fresh failed
+    cannot_run can_run halted reducing resumed.
 
     `seq` counts per agent. The fields from price to signal are those of `opened` and `closed`.
     """
@@ -38,7 +42,7 @@ class Event(msgspec.Struct, frozen=True, array_like=True, gc=False):
     leverage: int = 0
     open_reason: int = 0  # rows.Reason
     signal: float = 0.0  # that led to it; 0 for exits
-    text: str = ""  # of `failed`: what the plan raised
+    text: str = ""  # of `failed` and `cannot_run`: what the plan raised or said
 
 
 _decoder = msgspec.msgpack.Decoder(Event)
@@ -89,6 +93,16 @@ def log_lines(event: Event) -> list[tuple[str, str]]:
             return [("warn", "price is fresh again")]
         case "failed":
             return [("error", f"strategy failed: {event.text}")]
+        case "cannot_run":
+            return [("warn", f"cannot run: {event.text}")]
+        case "can_run":
+            return [("warn", "can run again")]
+        case "halted":
+            return [("warn", "halted: no entry and no exit by signal; stop and target stand")]
+        case "reducing":
+            return [("warn", "reducing: no entry, exits only")]
+        case "resumed":
+            return [("warn", "no longer halted")]
     raise EventError(f"no event: kind {event.kind!r}")
 
 
@@ -104,13 +118,41 @@ def _position(event: Event) -> str:
 
 
 def _settings(event: Event) -> str:
-    row = rows_from_bytes(event.row_after)[0]
+    """What an agent uses beyond size, stop and target is named only where it uses it."""
+    row = record_from_bytes(event.row_after)[0]
     return (
         f"interval {row['interval']} s, position up to {row['max_position_usd']:.12g} USD, "
         f"leverage {row['leverage']}, threshold {row['threshold']:.12g}, "
         f"stop loss {row['stop_loss_ppm'] / 1e4:.6g} %, "
         f"take profit {row['take_profit_ppm'] / 1e4:.6g} %"
+        + "".join(f", {words}" for words in _more_settings(row))
     )
+
+
+def _more_settings(row: np.void) -> Iterator[str]:
+    rules = RowRule(int(row["rules"]))
+    if rules & RowRule.DYNAMIC:
+        yield (
+            f"both by ATR: stop {row['atr_multiple_centi'] / 100:.6g} of it, "
+            f"target {row['reward_risk_centi'] / 100:.6g} times the risk"
+        )
+    for name, words in (
+        ("trailing_stop_bps", "trailing stop"),
+        ("break_even_bps", "break-even after"),
+        ("max_drawdown_bps", "drawdown up to"),
+    ):
+        if row[name]:
+            yield f"{words} {row[name] / 100:.6g} %"
+    if row["time_stop_s"]:
+        yield f"time stop {row['time_stop_s']} s"
+    if row["cooldown_s"]:
+        yield f"pause after a loss {row['cooldown_s']} s"
+    if row["max_trades_per_day"]:
+        yield f"at most {row['max_trades_per_day']} trades a day"
+    if rules & RowRule.KELLY:
+        yield "size by Kelly"
+    if rules & RowRule.VOLATILITY:
+        yield "size by volatility"
 
 
 def _words(reason: int) -> str:

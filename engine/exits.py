@@ -1,25 +1,46 @@
 """Which open positions are to be closed in this slot, and why. Comes before signals, asks nobody.
 
 A position has one reason, the first of: liquidation (the price has reached liquidation_price), a
-close that was asked for, stop loss, take profit, session loss.
+close that was asked for, the stop, the target, session loss, drawdown, time stop. All are looked at
+with the price seen, against levels as they stood before it: a gap fills at that price.
 """
 
 from typing import Final
 
 import numpy as np
 
-from engine.position import liquidation_price, unrealized
-from engine.rounding import round_usd
-from engine.rows import Floats, Index, Mask, Reason, Reasons, RowFlag, Rows, rows_at
+from engine.levels import first_stop
+from engine.limits import drawn_down, session_lost, session_pnl_usd, timed_out
+from engine.position import liquidation_price
+from engine.rows import (
+    Flags,
+    Floats,
+    Halt,
+    Index,
+    Mask,
+    Reason,
+    Reasons,
+    RowFlag,
+    RowRule,
+    Rows,
+    rows_at,
+)
 
 _CLOSING: Final = int(RowFlag.CLOSING)
+_SESSION_LOSS: Final = int(RowRule.SESSION_LOSS)
+_DRAWDOWN: Final = int(RowRule.DRAWDOWN)
+_TIME_STOP: Final = int(RowRule.TIME_STOP)
+_HALTED: Final = int(Halt.HALTED)
 # Wider than rounding can move a liquidation price: by its 12th digit, or its 18th decimal.
 _NEAR_FRACTION: Final = 1e-6
 _NEAR: Final = 1e-18
 
 
-def find_exits(rows: Rows, watched: Mask, price: Floats) -> tuple[Index, Reasons]:
-    """(index, reason of each). `watched`: open positions with a fresh price; `price`: of each row.
+def find_exits(
+    rows: Rows, watched: Mask, price: Floats, flags: Flags, rules: int, slot: int
+) -> tuple[Index, Reasons]:
+    """(index, reason of each). `watched`: open positions with a fresh price; `price`, `flags`: of
+    each row; `rules`: of all rows together.
 
     The columns are searched for candidates, which are few; only these are looked at closely.
     """
@@ -32,49 +53,57 @@ def find_exits(rows: Rows, watched: Mask, price: Floats) -> tuple[Index, Reasons
     candidate |= moved >= target * side
     bankrupt = entry * (side - 1.0 / rows["leverage"].copy() + _NEAR_FRACTION)
     candidate |= moved <= bankrupt + _NEAR
-    candidate |= (rows["flags"].copy() & _CLOSING) != 0
-    limit = rows["max_session_loss_usd"].copy()
-    if (limit > 0).any():
-        candidate |= _session_lost(rows, price)
+    candidate |= (flags & _CLOSING) != 0
+    if rules & (_SESSION_LOSS | _DRAWDOWN):
+        session = session_pnl_usd(rows, price)
+        if rules & _SESSION_LOSS:
+            candidate |= session_lost(rows, session)
+        if rules & _DRAWDOWN:
+            candidate |= drawn_down(rows, session)
+    if rules & _TIME_STOP:
+        candidate |= timed_out(rows, slot)
     candidate &= watched
     index = np.flatnonzero(candidate)
     if not index.size:
         return index, np.empty(0, np.uint8)
-    reasons = _reasons(rows_at(rows, index), price[index])
+    reasons = _reasons(rows_at(rows, index), price[index], slot)
     closing = reasons != int(Reason.NONE)
     return index[closing], reasons[closing]
 
 
-def _reasons(rows: Rows, price: Floats) -> Reasons:
+def _reasons(rows: Rows, price: Floats, slot: int) -> Reasons:
     side, stop, target = rows["side"], rows["stop_loss_price"], rows["take_profit_price"]
     bankrupt = liquidation_price(rows["entry_price"], side, rows["leverage"])
     moved = price * side
     asked = (rows["flags"] & _CLOSING) != 0
+    session = session_pnl_usd(rows, price)
     return np.select(
         [
             moved <= bankrupt * side,
             asked,
             (stop > 0) & (moved <= stop * side),
             (target > 0) & (moved >= target * side),
-            _session_lost(rows, price),
+            session_lost(rows, session),
+            drawn_down(rows, session),
+            timed_out(rows, slot) & (rows["halt"] != _HALTED),
         ],
         [
             np.uint8(Reason.LIQUIDATION),
             rows["close_reason"],
-            np.uint8(Reason.STOP_LOSS),
+            _stop_reason(rows),
             np.uint8(Reason.TAKE_PROFIT),
             np.uint8(Reason.SESSION_LOSS),
+            np.uint8(Reason.DRAWDOWN),
+            np.uint8(Reason.TIME_STOP),
         ],
         np.uint8(Reason.NONE),
     )
 
 
-def _session_lost(rows: Rows, price: Floats) -> Mask:
-    """The session's closed trades, and the open one at `price` with its entry fee, at the limit."""
-    limit = rows["max_session_loss_usd"].copy()
-    entry, quantity = rows["entry_price"].copy(), rows["quantity"].copy()
-    closed = rows["realized_pnl_usd"].copy() - rows["session_base_usd"].copy()
-    won = unrealized(rows["side"].copy(), entry, quantity, price)
-    session = round_usd(closed + won - rows["entry_fee_usd"].copy())
-    lost: Mask = (limit > 0) & (session <= -limit)
-    return lost
+def _stop_reason(rows: Rows) -> Reasons:
+    """A stop that trails or has gone to break-even is called trailing as soon as it is the tighter
+    one; the first one is the stop loss.
+    """
+    stop, first, side = rows["stop_loss_price"], first_stop(rows), rows["side"]
+    moved = (first <= 0) | (stop * side > first * side)
+    return np.where(moved, np.uint8(Reason.TRAILING_STOP), np.uint8(Reason.STOP_LOSS))

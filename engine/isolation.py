@@ -41,7 +41,7 @@ def advance_isolated(rows: Rows, inputs: SlotInputs, run: Advance = advance) -> 
     table[index] = started.rows[index]
     failed = _put_into_error(table, rest, guilty)
     events = [*started.events, *ran.events, *failed.events]
-    changed = np.unique(np.array([event.row for event in events], np.intp))
+    changed = np.unique(np.concatenate([started.changed, ran.changed, failed.changed]))
     return Isolated(Outcome(failed.rows, changed, events), refused)
 
 
@@ -49,10 +49,10 @@ def _apply_one_by_one(rows: Rows, inputs: SlotInputs) -> tuple[Outcome, list[tup
     good: list[Command] = []
     refused: list[tuple[Command, str]] = []
     slot, skipped, folded = inputs.slot, inputs.skipped, inputs.folded_slot
-    outcome = apply_inbox(rows, slot, (), skipped, folded)
+    outcome = apply_inbox(rows, slot, (), skipped, folded, inputs.symbol)
     for command in inputs.commands:
         try:
-            outcome = apply_inbox(rows, slot, [*good, command], skipped, folded)
+            outcome = apply_inbox(rows, slot, [*good, command], skipped, folded, inputs.symbol)
         except Exception as error:
             refused.append((command, _words(error)))
         else:

@@ -12,7 +12,8 @@ import numpy as np
 
 from engine.events import Event
 from engine.isolation import advance_isolated
-from engine.rows import Reason, Rows, rows_from_bytes
+from engine.rows import Reason, Rows
+from engine.schemas import record_from_bytes
 from engine.tick import SlotInputs, advance
 
 _COMMANDED: Final = frozenset({"created", "started", "edited", "stopped", "deleted"})
@@ -53,7 +54,7 @@ class Replayed:
 
 def row_after(event: Event) -> Rows:
     """The agent's row as the event left it, a table of one."""
-    return rows_from_bytes(event.row_after)
+    return record_from_bytes(event.row_after)
 
 
 def split_commanded(events: Sequence[Event]) -> tuple[Sequence[Event], Sequence[Event]]:

@@ -1,7 +1,8 @@
 """One agent is one record of fixed size; a shard is a table of them.
 
 The layout, packed and little-endian, is what lies in Redis and in PostgreSQL: a change of it is a
-new ROW_SCHEMA. Slots are u4 here, so widen them (`.astype(np.int64)`) before any arithmetic.
+new ROW_SCHEMA (schemas.py reads the one before). New columns go to the end, and mean by 0 what was
+before them. Slots are u4 here, so widen them (`.astype(np.int64)`) before any arithmetic.
 """
 
 from enum import IntEnum, IntFlag
@@ -10,12 +11,10 @@ from typing import Final, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from engine.errors import RowsError
-
-ROW_SCHEMA: Final = 1
+ROW_SCHEMA: Final = 2
 ROWS_PER_SHARD: Final = 4096
 
-ROW: Final = np.dtype(
+ROW_1: Final = np.dtype(
     [
         ("agent_id", "V16"),  # UUID bytes; kept when the row is free
         ("max_position_usd", "<f8"),
@@ -53,6 +52,31 @@ ROW: Final = np.dtype(
         ("side", "i1"),  # -1 short, 0 flat, +1 long
     ]
 )
+"""Schema 1: the columns that all later ones begin with."""
+
+ROW: Final = np.dtype(
+    [
+        *ROW_1.descr,
+        ("session_peak_usd", "<f8"),  # highest P&L of the session, kept with DRAWDOWN
+        ("best_price", "<f8"),  # highest (short: lowest) since the entry, kept with TRAILING
+        ("won_usd", "<f4"),  # by winning trades, net; these two and their counts are for Kelly
+        ("lost_usd", "<f4"),  # by losing trades, positive
+        ("time_stop_s", "<u4"),  # a position is closed when it is so old; 0: never
+        ("cooldown_s", "<u4"),  # nothing is opened for so long after a loss
+        ("entry_atr_ppm", "<u4"),  # ATR at the entry, of the price; 0: not known
+        ("rules", "<u2"),  # RowRule: what of all this the agent uses
+        ("atr_multiple_centi", "<u2"),  # hundredths; these two: 0 without DYNAMIC
+        ("reward_risk_centi", "<u2"),
+        ("trailing_stop_bps", "<u2"),  # of the best price; 0: none
+        ("break_even_bps", "<u2"),  # of the entry price; 0: none
+        ("max_drawdown_bps", "<u2"),  # of the equity at the session's peak; 0: no limit
+        ("max_trades_per_day", "<u2"),  # openings on one UTC day; 0: no limit
+        ("trades_that_day", "<u2"),  # openings on the UTC day of opened_slot
+        ("wins", "<u2"),
+        ("losses", "<u2"),
+        ("halt", "u1"),  # Halt
+    ]
+)
 
 _RECORD: Final = np.dtype(f"V{ROW.itemsize}")
 
@@ -60,6 +84,7 @@ Rows: TypeAlias = npt.NDArray[np.void]
 Index: TypeAlias = npt.NDArray[np.intp]
 Mask: TypeAlias = npt.NDArray[np.bool_]
 Floats: TypeAlias = npt.NDArray[np.float64]
+Flags: TypeAlias = npt.NDArray[np.uint8]
 Reasons: TypeAlias = npt.NDArray[np.uint8]
 
 
@@ -74,6 +99,31 @@ class RowFlag(IntFlag):
     CLOSING = 1  # a close was asked for and is not yet filled
     DELETING = 2  # free the row as soon as it is flat
     STALE_SAID = 4  # `stale` was said, `fresh` not yet
+    CANNOT_RUN_SAID = 8  # `cannot_run` was said, `can_run` not yet
+    BREAK_EVEN = 16  # the stop has been moved to where the position costs nothing
+    LAST_LOST = 32  # the last closed trade was a loss
+    MOVING = 64  # a command with another symbol waits for the row to be flat
+
+
+class RowRule(IntFlag):
+    """What an agent uses. One column tells most slots that there is nothing to look at."""
+
+    SESSION_LOSS = 1
+    DRAWDOWN = 2
+    TIME_STOP = 4
+    TRAILING = 8
+    BREAK_EVEN = 16
+    DYNAMIC = 32  # stop and target by ATR, else by fixed shares of the price
+    KELLY = 64  # this and the next one: size, else all of max_position_usd
+    VOLATILITY = 128
+
+
+class Halt(IntEnum):
+    """How far an agent is held back by itself, its owner or the fleet: the strictest counts."""
+
+    ACTIVE = 0
+    REDUCING = 1  # opens nothing
+    HALTED = 2  # decides nothing: no signal and no time stop; stop, target and limits stand
 
 
 class Action(IntEnum):
@@ -101,18 +151,12 @@ class Reason(IntEnum):
     DELETED = 10
     PLAN_FAILED = 11
     BY_USER = 12
+    TIME_STOP = 13
 
 
 def empty_rows(count: int) -> Rows:
     """A table of `count` free rows."""
     return np.zeros(count, ROW)
-
-
-def rows_from_bytes(table: bytes) -> Rows:
-    """A read-only view of a table's bytes; `rows.tobytes()` is the way back. Raises RowsError."""
-    if len(table) % ROW.itemsize:
-        raise RowsError(f"{len(table)} bytes are not a whole number of {ROW.itemsize}-byte rows")
-    return np.frombuffer(table, ROW)
 
 
 def copy_of(rows: Rows) -> Rows:

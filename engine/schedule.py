@@ -18,8 +18,8 @@ RANGES_MAX: Final = 64  # that a head carries; above it the oldest are folded in
 
 # Exact ints: an array compared with an IntEnum is widened to int64 first, at five times the cost.
 _RUNNING: Final = int(RowStatus.RUNNING)
-_ERROR: Final = int(RowStatus.ERROR)
-_CLOSING: Final = int(RowFlag.CLOSING)
+_AWAKE: Final = int(RowStatus.RUNNING & RowStatus.ERROR)
+assert _AWAKE == RowFlag.CLOSING and not RowStatus.STOPPED & _AWAKE, "one bit says: watched"
 
 Slots: TypeAlias = npt.NDArray[np.int64]
 
@@ -47,10 +47,9 @@ def running_mask(rows: Rows) -> Mask:
 
 def watched_mask(rows: Rows) -> Mask:
     """Rows whose open position is looked at in every slot: RUNNING or ERROR, or to be closed."""
-    status = rows["status"].copy()
-    watched: Mask = (status == _RUNNING) | (status == _ERROR)
-    watched |= (rows["flags"].copy() & _CLOSING) != 0
-    watched &= rows["side"].copy() != 0
+    watched: Mask = rows["side"].copy() != 0
+    if watched.any():
+        watched &= ((rows["status"].copy() | rows["flags"].copy()) & _AWAKE) != 0
     return watched
 
 

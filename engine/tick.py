@@ -1,7 +1,8 @@
 """advance: what one slot does to one table. The heart of Artic: paper, live, backtest and replay.
 
-In this order: commands, what is to be said of stale prices, exits, signals. So do the events come:
-those of commands as in the inbox, those of each other part by ascending row.
+In this order: commands, what is to be said of stale prices, exits (exits.py has their order), marks
+that follow the price, plans that failed or cannot run, signals. So do the events come: those of
+commands as in the inbox, those of each other part by ascending row.
 """
 
 from collections.abc import Mapping, Sequence
@@ -9,17 +10,39 @@ from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
-from engine.commands import Command, apply_commands
+from engine.applying import apply_commands
+from engine.commands import Command
 from engine.draft import Draft
 from engine.events import Event
 from engine.exits import find_exits
-from engine.rows import ROW, Floats, Index, Mask, Reason, RowFlag, Rows, RowStatus
-from engine.schedule import SkippedRange, due_mask, rebase, running_mask, watched_mask
-from engine.trades import close_positions, open_positions
+from engine.limits import may_open
+from engine.marks import MARKED, move_marks
+from engine.readings import NEEDS_READING, atr_ppm, lacks_reading, of_plans, say_readiness
+from engine.rows import (
+    ROW,
+    Flags,
+    Floats,
+    Halt,
+    Index,
+    Mask,
+    Reason,
+    RowFlag,
+    Rows,
+    RowStatus,
+    rows_at,
+)
+from engine.schedule import SkippedRange, Slots, due_mask, rebase, running_mask, watched_mask
+from engine.sizing import notional_usd
+from engine.trades import Entries, close_positions, open_positions
 
 _STALE_SAID: Final = int(RowFlag.STALE_SAID)
+_CANNOT_RUN_SAID: Final = int(RowFlag.CANNOT_RUN_SAID)
+_HALTED: Final = int(Halt.HALTED)
 _SLOT_END: Final = 2**32
+
+Rules = npt.NDArray[np.uint16]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +61,14 @@ class SlotInputs:
     atr_fraction: Floats | None = None  # ATR(14) of the plan by its last close; NaN, None: none
     volatility: Floats | None = None  # annualized, a fraction: 0.2 is 20 %; NaN, None: none
     cannot_run: Mapping[int, str] = field(default_factory=dict)  # plan_id -> why, in its own words
+    symbol: Slots | None = None  # plan_id -> a number for its symbol, below 0: not known
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """A row changed if and only if it has an event; without any, `rows` is the given table."""
+    """A row changed if it has an event, or if it is one whose best price or peak has moved; without
+    any, `rows` is the given table.
+    """
 
     rows: Rows
     changed: Index  # ascending
@@ -57,11 +83,19 @@ class _Quotes(NamedTuple):
     signal: Floats
 
 
+class _Columns(NamedTuple):
+    """What of the rows more than one part of a tick asks for."""
+
+    flags: Flags
+    rules: Rules
+    used: int  # rules of all rows together
+
+
 def advance(rows: Rows, inputs: SlotInputs) -> Outcome:
     """Runs one slot; never writes into `rows`. Raises CommandError for a row beyond the table."""
     _check(rows, inputs.slot)
     _check_quotes(inputs)
-    draft = Draft(rows, inputs.slot, inputs.skipped, inputs.folded_slot)
+    draft = Draft(rows, inputs.slot, inputs.skipped, inputs.folded_slot, inputs.symbol)
     # The numbers of a broken row may overflow or be NaN; raising would stop all the others.
     with np.errstate(all="ignore"):
         apply_commands(draft, inputs.commands)
@@ -75,10 +109,11 @@ def apply_inbox(
     commands: Sequence[Command],
     skipped: Sequence[SkippedRange] = (),
     folded_slot: int = -1,
+    symbol: Slots | None = None,
 ) -> Outcome:
     """The commands of a slot that is not run itself: one that is over, paused or has no frame."""
     _check(rows, slot)
-    draft = Draft(rows, slot, skipped, folded_slot)
+    draft = Draft(rows, slot, skipped, folded_slot, symbol)
     with np.errstate(all="ignore"):
         apply_commands(draft, commands)
     return _outcome(draft)
@@ -91,16 +126,26 @@ def _tick(draft: Draft, inputs: SlotInputs) -> None:
     if not active.any():
         return
     quotes = _quotes(draft.rows, inputs)
-    _say_staleness(draft, active, quotes.usable)
-    closed = _run_exits(draft, watched & quotes.usable, quotes)
+    columns = _columns(draft.rows)
+    _say_staleness(draft, active, columns.flags, quotes.usable)
+    closed = _run_exits(draft, watched & quotes.usable, quotes, columns)
     if closed.size:
         due &= running_mask(draft.rows)
     first = len(draft.events)
     if inputs.failed:
         due = _fail_plans(draft, due, inputs.failed)
+    said = (columns.flags & _CANNOT_RUN_SAID).any()
+    if inputs.cannot_run or said or columns.used & NEEDS_READING:
+        readings = inputs.atr_fraction, inputs.volatility
+        say_readiness(draft, np.flatnonzero(due), readings, inputs.cannot_run)
     due[closed] = False
-    _run_signals(draft, due, quotes, inputs.entries)
+    _run_signals(draft, due, quotes, inputs)
     draft.sort_events(first)
+
+
+def _columns(rows: Rows) -> _Columns:
+    rules = rows["rules"].copy()
+    return _Columns(rows["flags"].copy(), rules, int(np.bitwise_or.reduce(rules)))
 
 
 def _quotes(rows: Rows, inputs: SlotInputs) -> _Quotes:
@@ -117,9 +162,9 @@ def _quotes(rows: Rows, inputs: SlotInputs) -> _Quotes:
     return _Quotes(row_price, usable, signal[plan])
 
 
-def _say_staleness(draft: Draft, active: Mask, usable: Mask) -> None:
+def _say_staleness(draft: Draft, active: Mask, flags: Flags, usable: Mask) -> None:
     """Rows with work say once that their price is not usable, and once that it is again."""
-    said = (draft.rows["flags"].copy() & _STALE_SAID) != 0
+    said = (flags & _STALE_SAID) != 0
     turned = np.flatnonzero(active & (said == usable))
     if not turned.size:
         return
@@ -130,14 +175,21 @@ def _say_staleness(draft: Draft, active: Mask, usable: Mask) -> None:
     draft.sort_events(first)
 
 
-def _run_exits(draft: Draft, watched: Mask, quotes: _Quotes) -> Index:
-    """Gives back the rows that closed."""
+def _run_exits(draft: Draft, watched: Mask, quotes: _Quotes, columns: _Columns) -> Index:
+    """Gives back the rows that closed; marks of the others follow the price."""
     if not watched.any():
         return np.empty(0, np.intp)
-    index, reason = find_exits(draft.rows, watched, quotes.price)
+    index, reason = find_exits(
+        draft.rows, watched, quotes.price, columns.flags, columns.used, draft.slot
+    )
     first = len(draft.events)
     close_positions(draft, index, quotes.price[index], reason, np.zeros(len(index)))
     draft.sort_events(first)
+    if columns.used & MARKED:
+        marked = watched & ((columns.rules & MARKED) != 0)
+        marked[index] = False
+        rest = np.flatnonzero(marked)
+        move_marks(draft, rest, quotes.price[rest])
     return index
 
 
@@ -156,7 +208,7 @@ def _fail_plans(draft: Draft, due: Mask, failed: Mapping[int, str]) -> Mask:
     return due & ~broken
 
 
-def _run_signals(draft: Draft, due: Mask, quotes: _Quotes, entries: bool) -> None:
+def _run_signals(draft: Draft, due: Mask, quotes: _Quotes, inputs: SlotInputs) -> None:
     """A flat row opens in the direction of a strong signal, an open one closes on one against."""
     strong = np.abs(quotes.signal) >= draft.rows["threshold"].copy()
     index = np.flatnonzero(strong & due & quotes.usable)
@@ -166,17 +218,29 @@ def _run_signals(draft: Draft, due: Mask, quotes: _Quotes, entries: bool) -> Non
     index = index[np.isfinite(signal) & (signal != 0)]
     signal, price = quotes.signal[index], quotes.price[index]
     side = draft.rows["side"][index]
-    against = side * signal < 0
+    against = (side * signal < 0) & (draft.rows["halt"][index] != _HALTED)
     flat = side == 0
     reason = np.full(int(against.sum()), Reason.SIGNAL, np.uint8)
     close_positions(draft, index[against], price[against], reason, signal[against])
-    if entries:
-        open_positions(draft, index[flat], price[flat], signal[flat])
+    if inputs.entries and flat.any():
+        _open(draft, index[flat], price[flat], signal[flat], inputs)
+
+
+def _open(draft: Draft, index: Index, price: Floats, signal: Floats, inputs: SlotInputs) -> None:
+    """Opens those that nothing holds back, each in its size."""
+    rows = rows_at(draft.rows, index)
+    plan = rows["plan_id"]
+    atr = of_plans(inputs.atr_fraction, plan)
+    volatility = of_plans(inputs.volatility, plan)
+    no_atr, no_volatility = lacks_reading(rows["rules"], atr, volatility)
+    able = may_open(rows, draft.slot) & ~no_atr & ~no_volatility
+    notional = notional_usd(rows, volatility)
+    entries = Entries(price, signal, notional, atr_ppm(atr))
+    open_positions(draft, index[able], Entries(*(column[able] for column in entries)))
 
 
 def _outcome(draft: Draft) -> Outcome:
-    changed = np.unique(np.array([event.row for event in draft.events], np.intp))
-    return Outcome(draft.rows, changed, draft.events)
+    return Outcome(draft.rows, draft.changed(), draft.events)
 
 
 def _check(rows: Rows, slot: int) -> None:
@@ -197,3 +261,5 @@ def _check_quotes(inputs: SlotInputs) -> None:
         assert readings is None or (
             readings.dtype == np.float64 and readings.shape == inputs.price.shape
         ), "a reading is not f8[P]"
+    symbol = inputs.symbol
+    assert symbol is None or (symbol.dtype == np.int64 and symbol.ndim == 1), "symbol is not i8[P]"

@@ -9,18 +9,37 @@ import numpy as np
 from engine.draft import Draft
 from engine.events import Event
 from engine.fills import fill_fee_usd, fill_price, fill_quantity
-from engine.position import liquidation_price, stop_loss_price, take_profit_price, unrealized
+from engine.levels import set_exit_prices
+from engine.limits import drawn_down, session_lost, trades_today
+from engine.position import liquidation_price, unrealized
 from engine.rounding import round_usd
-from engine.rows import Action, Floats, Index, Reason, Reasons, RowFlag, Rows, RowStatus, rows_at
+from engine.rows import (
+    Action,
+    Floats,
+    Index,
+    Mask,
+    Reason,
+    Reasons,
+    RowFlag,
+    RowRule,
+    Rows,
+    RowStatus,
+    rows_at,
+)
 from engine.schedule import rebase
+from engine.sizing import count_results
 
 # Exact ints, see schedule.py.
-_NOT_CLOSING: Final = 0xFF & ~int(RowFlag.CLOSING)
+_NOT_OF_A_CLOSED: Final = 0xFF & ~int(RowFlag.CLOSING | RowFlag.BREAK_EVEN | RowFlag.LAST_LOST)
+_LAST_LOST: Final = int(RowFlag.LAST_LOST)
+_DRAWDOWN_RULE: Final = int(RowRule.DRAWDOWN)
 _DELETING: Final = int(RowFlag.DELETING)
 _RUNNING: Final = int(RowStatus.RUNNING)
 _ERROR: Final = int(RowStatus.ERROR)
 _LIQUIDATION: Final = int(Reason.LIQUIDATION)
 _SESSION_LOSS: Final = int(Reason.SESSION_LOSS)
+_DRAWDOWN: Final = int(Reason.DRAWDOWN)
+_U2_MAX: Final = 2**16 - 1
 
 _ZERO_WHEN_FLAT: Final = (
     "side",
@@ -29,6 +48,8 @@ _ZERO_WHEN_FLAT: Final = (
     "entry_fee_usd",
     "stop_loss_price",
     "take_profit_price",
+    "best_price",
+    "entry_atr_ppm",
 )
 _POSITION: Final = [
     "side",
@@ -52,11 +73,20 @@ class _Fills(NamedTuple):
     signal: Floats
 
 
-def open_positions(draft: Draft, index: Index, price: Floats, signal: Floats) -> None:
+class Entries(NamedTuple):
+    """What is to be opened, one element for each row."""
+
+    price: Floats
+    signal: Floats  # its sign is the direction
+    notional_usd: Floats  # never above max_position_usd
+    atr_ppm: Floats  # of the price; 0: not known
+
+
+def open_positions(draft: Draft, index: Index, entries: Entries) -> None:
     """Opens flat rows in the direction of their signal. One whose money buys nothing stays flat."""
-    side = np.sign(signal).astype(np.int8)
-    fill = fill_price(price, side, draft.rows["slippage_cbps"][index])
-    quantity = fill_quantity(draft.rows["max_position_usd"][index], fill)
+    side = np.sign(entries.signal).astype(np.int8)
+    fill = fill_price(entries.price, side, draft.rows["slippage_cbps"][index])
+    quantity = fill_quantity(entries.notional_usd, fill)
     able = np.isfinite(quantity) & (quantity > 0)
     if not able.any():
         return
@@ -64,27 +94,22 @@ def open_positions(draft: Draft, index: Index, price: Floats, signal: Floats) ->
     fee = fill_fee_usd(quantity, fill, draft.rows["fee_cbps"][index])
 
     rows = draft.own()
+    opened_today = trades_today(rows_at(rows, index), draft.slot)
     rows["side"][index] = side
-    rows["entry_price"][index] = fill
+    rows["entry_price"][index] = rows["best_price"][index] = fill
     rows["quantity"][index] = quantity
     rows["entry_fee_usd"][index] = fee
+    rows["entry_atr_ppm"][index] = entries.atr_ppm[able]
     rows["fees_usd"][index] = round_usd(rows["fees_usd"][index] + fee)
+    rows["trades_that_day"][index] = np.minimum(opened_today + 1, _U2_MAX)
     rows["opened_slot"][index] = rows["action_slot"][index] = draft.slot
     rows["last_action"][index] = np.where(side > 0, Action.OPEN_LONG, Action.OPEN_SHORT)
     rows["last_reason"][index] = Reason.SIGNAL
     rows["trade_seq"][index] = rows["seq"][index] + 1  # the number that `opened` gets now
     set_exit_prices(rows, index)
     reason = np.full(len(index), Reason.SIGNAL, np.uint8)
-    fills = _Fills(reason, fill, fee, np.zeros(len(index)), signal[able])
+    fills = _Fills(reason, fill, fee, np.zeros(len(index)), entries.signal[able])
     _say_trades(draft, "opened", index, rows_at(rows, index), fills)
-
-
-def set_exit_prices(rows: Rows, index: Index) -> None:
-    """Stop and target of open rows, from their entry."""
-    entry, side = rows["entry_price"][index], rows["side"][index]
-    rows["stop_loss_price"][index] = stop_loss_price(entry, side, rows["stop_loss_ppm"][index])
-    target = take_profit_price(entry, side, rows["take_profit_ppm"][index])
-    rows["take_profit_price"][index] = target
 
 
 def close_positions(
@@ -107,8 +132,11 @@ def close_positions(
     rows["action_slot"][index] = draft.slot
     rows["last_action"][index] = Action.CLOSE
     rows["last_reason"][index] = reason
-    rows["flags"][index] = was["flags"] & _NOT_CLOSING
+    lost = np.where(pnl < 0, np.uint8(_LAST_LOST), np.uint8(0))
+    rows["flags"][index] = was["flags"] & _NOT_OF_A_CLOSED | lost
     rows["close_reason"][index] = Reason.NONE
+    count_results(rows, index, pnl)
+    _raise_peaks(rows, index)
     _say_trades(draft, "closed", index, was, _Fills(reason, fill, fee, pnl, signal))
 
     draft.free(index[(was["flags"] & _DELETING) != 0])
@@ -124,20 +152,38 @@ def _exit_fill(was: Rows, price: Floats, reason: Reasons) -> Floats:
     return np.where(reason == _LIQUIDATION, limited, fill)
 
 
+def _raise_peaks(rows: Rows, index: Index) -> None:
+    """The result of a trade counts to the last cent, where a price moves a peak in steps."""
+    some = rows_at(rows, index)
+    peaks = (some["rules"] & _DRAWDOWN_RULE) != 0
+    if peaks.any():
+        peak = np.maximum(some["session_peak_usd"], _session_usd(some))
+        rows["session_peak_usd"][index[peaks]] = peak[peaks]
+
+
+def _session_usd(flat: Rows) -> Floats:
+    return round_usd(flat["realized_pnl_usd"] - flat["session_base_usd"])
+
+
 def _stop_losers(draft: Draft, index: Index, reason: Reasons) -> None:
     """Of the rows just closed, those that would go on in spite of their limit. This tick counts."""
     now = rows_at(draft.rows, index)
-    limit = now["max_session_loss_usd"]
-    session = round_usd(now["realized_pnl_usd"] - now["session_base_usd"])
-    lost = (reason == _SESSION_LOSS) | ((limit > 0) & (session <= -limit))
-    lost &= (now["status"] == _RUNNING) | (now["status"] == _ERROR)
-    index = index[lost]
+    session = _session_usd(now)
+    lost = (reason == _SESSION_LOSS) | session_lost(now, session)
+    fallen = (reason == _DRAWDOWN) | drawn_down(now, session)
+    goes_on = (now["status"] == _RUNNING) | (now["status"] == _ERROR)
+    _stop(draft, index, lost & goes_on, Reason.SESSION_LOSS)
+    _stop(draft, index, fallen & ~lost & goes_on, Reason.DRAWDOWN)
+
+
+def _stop(draft: Draft, index: Index, stops: Mask, reason: Reason) -> None:
+    index = index[stops]
     if not index.size:
         return
     rebase(draft.rows, index, draft.slot, draft.skipped, draft.folded_slot)
     draft.rows["status"][index] = RowStatus.STOPPED
-    draft.rows["status_reason"][index] = Reason.SESSION_LOSS
-    draft.say("stopped", index, Reason.SESSION_LOSS)
+    draft.rows["status_reason"][index] = reason
+    draft.say("stopped", index, reason)
 
 
 def _say_trades(draft: Draft, kind: str, index: Index, positions: Rows, fills: _Fills) -> None:

@@ -55,7 +55,7 @@ async def open_pool(settings: Settings) -> AsyncIterator[PoolContext]:
             state_redis=state_redis,
             queue_redis=queue_redis,
             clock=clock,
-            shards=ShardStore(state_redis),
+            shards=ShardStore(state_redis, settings.row_schema),
             market=market,
             plans=PlanBook(state_redis, market),
             queue=JobQueue(queue_redis),

@@ -18,7 +18,8 @@ from adapters.queue import JobQueue, partition_of
 from adapters.redis_client import Redis
 from adapters.redis_clock import RedisClock
 from adapters.settings import Settings
-from adapters.shard_store import ShardState, ShardStore
+from adapters.shard_records import ShardState
+from adapters.shard_store import ShardStore
 from engine.frames import Ints
 from engine.rows import Mask, Rows
 from workers.plan_book import PlanBook
@@ -27,6 +28,8 @@ from workers.stats import WorkerStats
 
 logger = logging.getLogger(__name__)
 
+ASIDE_S = 30.0
+"""How long a worker that has met a newer row schema serves nothing; then it looks again."""
 KNOWN_SHARDS_MAX = 1_024
 """Tables a worker keeps in memory between ticks (about 0.7 MB each when full)."""
 
@@ -80,6 +83,8 @@ class PoolContext:
     known: KnownShards = field(default_factory=KnownShards)
     events_waiting: dict[int, int] = field(default_factory=dict)
     """Events of each shard that the ledger has not stored, as the sentinel last saw it."""
+    aside_until: float = 0.0
+    """Until then (by the clock of Redis) the worker serves no partition."""
     _entries_closed: set[int] = field(default_factory=set)
     _locks: dict[int, asyncio.Lock] = field(default_factory=dict)
     _plan_sets: dict[int, tuple[Rows, Mask, Ints]] = field(default_factory=dict)
@@ -109,6 +114,12 @@ class PoolContext:
                 self._entries_closed.discard(shard)
                 logger.warning("shard %d opens positions again", shard)
         return not closed
+
+    def step_aside(self, why: str) -> None:
+        """A newer version has written what this one cannot read: the newer ones shall serve all."""
+        if self.clock.now() >= self.aside_until:
+            logger.error("%s: this worker gives its partitions back for a while", why)
+        self.aside_until = self.clock.now() + ASIDE_S
 
     def see_run(self, run_id: str) -> None:
         """Drops every memory of another run of Redis: it may have lost what we have seen there."""

@@ -16,7 +16,7 @@ from adapters import queue as jobs
 from adapters import redis_keys as keys
 from adapters.db import shards as shard_records
 from adapters.db.errors import DatabaseAway
-from adapters.errors import AdapterError
+from adapters.errors import AdapterError, SchemaUnknown
 from adapters.lease import LeaseKeeper, LeaseTable
 from adapters.queue import partition_of
 from adapters.recovery import recover_shard
@@ -57,6 +57,10 @@ class Sentinel:
         When Redis does not answer, nothing is known: what was owned stays owned, since the
         commits decide anyway.
         """
+        if self.pool.clock.now() < self.pool.aside_until:
+            await self.keeper.leave()
+            lost, self.owned = self.owned, set()
+            return set(), lost
         asked = wishes(self.pool.name, self.table.workers, self.table.owners)
         self.table = await self.keeper.beat(asked)
         now = {p for p, owner in enumerate(self.table.owners) if owner == self.pool.name}
@@ -110,6 +114,9 @@ class Sentinel:
         pool = self.pool
         try:
             opened = await recover_shard(pool.database, pool.shards, shard, pool.clock.slot())
+        except SchemaUnknown as error:
+            pool.step_aside(str(error))
+            return False
         except (AdapterError, *AWAY) as error:
             said = {"shard": shard}
             logger.warning("shard %d waits for its recovery: %s", shard, error, extra=said)

@@ -15,17 +15,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adapters.log import log_fields
-from adapters.shard_store import Commit, InboxEntry, ShardState
+from adapters.shard_records import Commit, InboxEntry, ShardState
 from engine.commands import Command, decode_command, encode_command
 from engine.errors import CommandError
 from engine.events import Event, encode_event
 from engine.frames import Frame
 from engine.isolation import advance_isolated
-from engine.rows import ROWS_PER_SHARD, Rows, empty_rows
+from engine.rows import ROW_SCHEMA, ROWS_PER_SHARD, Rows, empty_rows
 from engine.schedule import SkippedRange, due_mask, fold_skipped, next_due
 from engine.tick import Outcome, SlotInputs, advance, apply_inbox
 from workers.context import PoolContext
 from workers.plan_book import SlotTable
+from workers.row_schema import outcome_in
 from workers.settings import CATCH_UP_CHUNK_S, CATCH_UP_S
 
 logger = logging.getLogger(__name__)
@@ -33,6 +34,8 @@ logger = logging.getLogger(__name__)
 EARLY_S = 0.02
 EARLY_TRIES = 3
 """How long a tick waits for its slot to begin by the clock of Redis, and how often."""
+HELD_MAX = 64
+"""Ranges of slots without entries that a head keeps, newest last."""
 ROOM_STEP = 64
 """A table grows by so many records at a time."""
 
@@ -50,6 +53,10 @@ class SlotRun:
     folded_slot: int
     inbox: Sequence[Waiting]
     changed: NDArray[np.bool_]
+    schema: int = ROW_SCHEMA
+    switched: bool = False
+    held: tuple[SkippedRange, ...] = ()
+    held_moved: bool = False
     events: list[bytes] = field(default_factory=list)
     failed: list[Event] = field(default_factory=list)
     applied: int = 0
@@ -65,15 +72,16 @@ class SlotRun:
         """Notes slots that are not run, joined with the range before where they touch."""
         if last < first:
             return
-        before = self.skipped[-1] if self.skipped else None
-        if before is not None and before.paused == paused and before.last + 1 == first:
-            joined = SkippedRange(before.first, last, paused)
-            self.skipped = (*self.skipped[:-1], joined)
-        else:
-            self.skipped = (*self.skipped, SkippedRange(first, last, paused))
+        self.skipped = joined(self.skipped, SkippedRange(first, last, paused))
         self.skipped_moved = True
         if not paused:
             self.missed_slots += last - first + 1
+
+    def hold(self) -> None:
+        """Notes that the present slot is run without entries: an input of every row in it."""
+        newest = SkippedRange(self.slot, self.slot, paused=False)
+        self.held = joined(self.held, newest)[-HELD_MAX:]
+        self.held_moved = True
 
     def due_commands(self) -> list[Command]:
         """Takes the commands that apply before the present slot off the inbox."""
@@ -84,6 +92,7 @@ class SlotRun:
 
     def take(self, outcome: Outcome) -> None:
         """Adds what one slot has changed."""
+        outcome = outcome_in(outcome, self.schema)
         self.rows = outcome.rows
         self.changed[outcome.changed] = True
         self.events += [encode_event(event) for event in outcome.events]
@@ -101,7 +110,17 @@ class SlotRun:
             skipped=self.skipped if self.skipped_moved else None,
             folded_slot=self.folded_slot if self.folded else None,
             resumed=self.resumed,
+            schema=self.schema if self.switched else None,
+            held=self.held if self.held_moved else None,
         )
+
+
+def joined(ranges: Sequence[SkippedRange], new: SkippedRange) -> tuple[SkippedRange, ...]:
+    """Ranges with one more at their end, as one with the last of them where the two touch."""
+    before = ranges[-1] if ranges else None
+    if before is not None and before.paused == new.paused and before.last + 1 == new.first:
+        return (*ranges[:-1], SkippedRange(before.first, new.last, new.paused))
+    return (*ranges, new)
 
 
 async def run_slots(
@@ -115,10 +134,12 @@ async def run_slots(
     head = read.head
     if head.slot >= now_slot:
         return None
-    inbox = await read_commands(pool, shard, read.inbox)
+    schema = max(head.schema, pool.shards.schema)
+    inbox = await read_commands(pool, shard, read.inbox, schema)
     rows = room_for(read.rows, [command for _, command in inbox if command is not None])
     unchanged = np.zeros(len(rows), np.bool_)
-    run = SlotRun(head.slot, rows, head.skipped, head.folded_slot, inbox, unchanged)
+    run = SlotRun(head.slot, rows, head.skipped, head.folded_slot, inbox, unchanged, schema)
+    run.switched, run.held = schema != head.schema, head.held
     run.next_due = head.next_due
     if head.paused:
         if (await pool.market.frame(now_slot)).frame is None:
@@ -202,7 +223,10 @@ async def _run_slot(
         run.take(apply_inbox(run.rows, slot, commands, run.skipped, run.folded_slot))
         return
     table = await pool.plans.table(frame, plan_ids, late)
-    inputs = _inputs(run, table, commands, entries=pool.entries_open(shard))
+    entries = pool.entries_open(shard)
+    if not entries:
+        run.hold()
+    inputs = _inputs(run, table, commands, entries)
     try:
         run.take(advance(run.rows, inputs))
     except Exception as error:
@@ -230,7 +254,8 @@ def _inputs(run: SlotRun, table: SlotTable, commands: list[Command], entries: bo
         entries=entries,
         atr_fraction=table.atr_fraction,
         volatility=table.volatility,
-        cannot_run=table.cannot_run,
+        # `cannot_run` is a kind of event that no version reads which has schema 1 only
+        cannot_run=table.cannot_run if run.schema > 1 else {},
     )
 
 
@@ -254,9 +279,13 @@ def room_for(rows: Rows, commands: Sequence[Command]) -> Rows:
 
 
 async def read_commands(
-    pool: PoolContext, shard: int, inbox: Sequence[InboxEntry]
+    pool: PoolContext, shard: int, inbox: Sequence[InboxEntry], schema: int
 ) -> list[Waiting]:
-    """The inbox, decoded. A command that cannot be read is buried and harms nobody else."""
+    """The inbox, decoded. A command that cannot be read is buried and harms nobody else.
+
+    One whose settings the shard's schema cannot hold is passed over: its row's epoch stays behind,
+    so it is pushed again until the shard has been switched.
+    """
     waiting: list[Waiting] = []
     for entry in inbox:
         command: Command | None = None
@@ -268,5 +297,9 @@ async def read_commands(
             command = None
             logger.error("command %d is broken and was put aside: %s", entry.number, error)
             await pool.shards.bury(shard, entry.payload, str(error))
+        if command is not None and command.schema > schema:
+            text = "shard %d: the command for row %d waits for row schema %d"
+            logger.warning(text, shard, command.row, command.schema)
+            command = None
         waiting.append((entry.stamp, command))
     return waiting

@@ -11,9 +11,9 @@ from typing import Any
 
 from adapters import queue as jobs
 from adapters import redis_keys as keys
+from adapters.errors import SchemaUnknown
 from adapters.log import log_fields
 from adapters.redis_client import command
-from engine.rows import ROW_SCHEMA
 from workers.agent_lines import tell_events, tell_failed
 from workers.context import PoolContext
 from workers.slots import SlotRun, run_slots
@@ -44,8 +44,13 @@ async def tick_shard(ctx: dict[str, Any], shard: int, slot: int) -> None:
 
 async def _tick_once(pool: PoolContext, shard: int) -> bool:
     """One reading, one commit. True when there is nothing more to do for this job."""
-    read = await pool.shards.read(shard, pool.known.get(shard))
-    if read is None or read.head.schema != ROW_SCHEMA:
+    try:
+        read = await pool.shards.read(shard, pool.known.get(shard))
+    except SchemaUnknown as error:
+        pool.known.forget(shard)
+        pool.step_aside(str(error))
+        return True
+    if read is None:
         pool.known.forget(shard)
         return True
     if read.head.run_id != pool.run_id:

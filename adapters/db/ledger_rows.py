@@ -15,13 +15,15 @@ from operator import attrgetter
 from typing import Final, TypeAlias
 from uuid import UUID
 
+import numpy as np
 from asyncpg.pgproto.pgproto import UUID as FastUUID
 
 from adapters.db.errors import LedgerConflict, Unstorable
 from adapters.db.records import DECIMALS, DIGITS, ShardEvents, Trade
 from engine.errors import EngineError
 from engine.events import Event, decode_event, log_lines
-from engine.rows import ROW, ROWS_PER_SHARD, Reason, RowStatus, rows_from_bytes
+from engine.rows import ROW, ROWS_PER_SHARD, Reason, Rows, RowStatus
+from engine.schemas import record_from_bytes, record_schema, rows_from_bytes
 
 Place: TypeAlias = tuple[int, int]
 """(shard, row)"""
@@ -130,9 +132,8 @@ def read_entries(events: ShardEvents) -> list[Fact | Broken]:
         before = (version, n)
         try:
             event = decode_event(payload)
-            if len(event.row_after) != ROW.itemsize:
-                raise Unstorable(f"a row of {len(event.row_after)} bytes")
-        except (EngineError, Unstorable) as error:
+            record_schema(event.row_after)
+        except EngineError as error:
             read.append(Broken(events.shard, version, n, payload, f"cannot be read: {error}"))
         else:
             read.append(Fact(events.shard, version, n, payload, event))
@@ -142,7 +143,7 @@ def read_entries(events: ShardEvents) -> list[Fact | Broken]:
 def _with_rows(read: list[Fact | Broken]) -> list[Fact | Broken]:
     """Fills in what the facts' rows say; a row that is not its event's breaks the fact."""
     facts = [entry for entry in read if isinstance(entry, Fact)]
-    rows = rows_from_bytes(b"".join(fact.event.row_after for fact in facts))
+    rows = _rows_of([fact.event.row_after for fact in facts])
     agents = rows["agent_id"].tobytes()
     columns = (rows[name].tolist() for name in ("seq", "epoch", "status", "status_reason"))
     wrong: dict[int, str] = {}
@@ -159,6 +160,13 @@ def _with_rows(read: list[Fact | Broken]) -> list[Fact | Broken]:
     if not wrong:
         return read
     return [broken(e, wrong[id(e)]) if isinstance(e, Fact) and id(e) in wrong else e for e in read]
+
+
+def _rows_of(records: Sequence[bytes]) -> Rows:
+    """The rows of records, all of them mostly of the newest schema."""
+    if any(len(record) != ROW.itemsize for record in records):
+        return np.concatenate([record_from_bytes(record) for record in records])
+    return rows_from_bytes(b"".join(records))
 
 
 def sort_facts(

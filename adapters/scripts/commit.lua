@@ -4,7 +4,8 @@
 --       5 inbox entries read   6 inbox entries applied   7 skipped ranges (msgpack) or '' to keep
 --       8 folded slot or '' to keep   9 resume: '1' clears the orderly stop   10 largest table in bytes
 --       11 stream limit (entries)   12 channel and 13 message that announce the commit
---       14 number of row ranges   15 number of events
+--       14 row schema from now on, or '' to keep   15 ranges of slots without entries (msgpack) or ''
+--       16 number of row ranges   17 number of events
 --       then offset, bytes for each range, then each event's bytes
 -- Answer {'ok', version, inbox length left}, or {reason} with nothing written. Redis does not undo
 -- half a script, so every argument is checked before the first write.
@@ -22,18 +23,18 @@ local read, applied = tonumber(ARGV[5]), tonumber(ARGV[6])
 local unread = redis.call('LINDEX', KEYS[3], read)
 if unread and struct.unpack('>I8', unread) <= slot then return {'inbox'} end
 
-local ranges, events = tonumber(ARGV[14]), tonumber(ARGV[15])
-local first_event = 15 + 2 * ranges
+local ranges, events = tonumber(ARGV[16]), tonumber(ARGV[17])
+local first_event = 17 + 2 * ranges
 if #ARGV ~= first_event + events or applied > read then return {'arguments'} end
 for i = 1, ranges do
-  local offset = tonumber(ARGV[14 + 2 * i])
-  if not offset or offset + #ARGV[15 + 2 * i] > tonumber(ARGV[10]) then return {'arguments'} end
+  local offset = tonumber(ARGV[16 + 2 * i])
+  if not offset or offset + #ARGV[17 + 2 * i] > tonumber(ARGV[10]) then return {'arguments'} end
 end
 if events > 0 and redis.call('XLEN', KEYS[4]) + events > tonumber(ARGV[11]) then return {'full'} end
 
 local version = tonumber(ARGV[1]) + 1
 for i = 1, ranges do
-  redis.call('SETRANGE', KEYS[2], ARGV[14 + 2 * i], ARGV[15 + 2 * i])
+  redis.call('SETRANGE', KEYS[2], ARGV[16 + 2 * i], ARGV[17 + 2 * i])
 end
 if applied > 0 then redis.call('LTRIM', KEYS[3], applied, -1) end
 for n = 1, events do
@@ -44,6 +45,8 @@ redis.call('HSET', KEYS[1], 'version', string.format('%.0f', version), 'slot', A
 if ARGV[7] ~= '' then redis.call('HSET', KEYS[1], 'skipped', ARGV[7]) end
 if ARGV[8] ~= '' then redis.call('HSET', KEYS[1], 'folded_slot', ARGV[8]) end
 if ARGV[9] == '1' then redis.call('HDEL', KEYS[1], 'paused') end
+if ARGV[14] ~= '' then redis.call('HSET', KEYS[1], 'schema', ARGV[14]) end
+if ARGV[15] ~= '' then redis.call('HSET', KEYS[1], 'held', ARGV[15]) end
 -- In here, so that whoever has heard of no commit after this moment knows that there was none.
 redis.call('PUBLISH', ARGV[12], ARGV[13])
 return {'ok', version, redis.call('LLEN', KEYS[3])}

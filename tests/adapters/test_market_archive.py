@@ -17,7 +17,7 @@ from adapters.market_archive import (
     read_minute,
 )
 from adapters.redis_client import command, open_redis
-from adapters.shard_store import encode_skipped
+from adapters.shard_records import encode_skipped
 from engine.schedule import SkippedRange
 
 _BY_SLOT = st.dictionaries(st.integers(0, 59), st.binary(max_size=40), max_size=12)

@@ -6,7 +6,7 @@ import numpy as np
 
 from adapters.db.shards import NewestRow, ShardProgress
 from adapters.recovery import recovered_state
-from adapters.shard_store import Head, ShardState
+from adapters.shard_records import Head, ShardState
 from engine.rows import ROW_SCHEMA, Rows, empty_rows
 from engine.schedule import SkippedRange
 

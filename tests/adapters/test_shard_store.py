@@ -8,16 +8,16 @@ import pytest
 
 from adapters import redis_keys as keys
 from adapters.redis_client import Redis, command
-from adapters.shard_store import (
+from adapters.shard_records import (
     WHOLE_TABLE_ABOVE,
     Commit,
     Committed,
     Head,
     ShardState,
-    ShardStore,
     changed_ranges,
     decode_ticked,
 )
+from adapters.shard_store import ShardStore
 from engine.rows import ROW, ROW_SCHEMA, empty_rows
 from engine.schedule import SkippedRange
 

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.shard_store import Head
+from adapters.shard_records import Head
 from bench.readings import Schedule, due_between, missed_between
 from bench.ticked import TickedLog
 from engine.schedule import SkippedRange

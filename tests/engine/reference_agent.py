@@ -5,6 +5,7 @@ have the names of the record, so that the two can be held against each other.
 """
 
 import math
+import struct
 from dataclasses import dataclass
 from decimal import ROUND_FLOOR, Context, Decimal
 from enum import IntEnum
@@ -21,6 +22,16 @@ class Flag(IntEnum):
     CLOSING = 1
     DELETING = 2
     STALE_SAID = 4
+    CANNOT_RUN_SAID = 8
+    BREAK_EVEN = 16
+    LAST_LOST = 32
+    MOVING = 64
+
+
+class Halt(IntEnum):
+    ACTIVE = 0
+    REDUCING = 1
+    HALTED = 2
 
 
 class Action(IntEnum):
@@ -35,12 +46,15 @@ class Reason(IntEnum):
     SIGNAL = 1
     TAKE_PROFIT = 2
     STOP_LOSS = 3
+    TRAILING_STOP = 4
     LIQUIDATION = 6
     SESSION_LOSS = 7
+    DRAWDOWN = 8
     STOPPED = 9
     DELETED = 10
     PLAN_FAILED = 11
     BY_USER = 12
+    TIME_STOP = 13
 
 
 _LAST_DECIMAL = Decimal("1e-18")
@@ -72,6 +86,12 @@ def round_usd(number: float) -> float:
     return float(round(number * 1e8)) / 1e8
 
 
+def single(number: float) -> float:
+    """The nearest number of binary32, in which sums are kept that need not be exact."""
+    (kept,) = struct.unpack("<f", struct.pack("<f", number))
+    return float(kept)
+
+
 @dataclass(frozen=True)
 class Seen:
     """What one slot holds for one agent's plan; `failed` is the text of what the plan raised."""
@@ -80,6 +100,10 @@ class Seen:
     fresh: bool = False
     signal: float = math.nan
     failed: str | None = None
+    atr_fraction: float = math.nan
+    volatility: float = math.nan
+    cannot_run: str | None = None
+    symbol: int = -1
 
     @property
     def usable(self) -> bool:
@@ -122,6 +146,41 @@ class Agent:
     status_reason: int = Reason.NONE
     close_reason: int = Reason.NONE
     side: int = 0
+    session_peak_usd: float = 0.0
+    best_price: float = 0.0
+    won_usd: float = 0.0
+    lost_usd: float = 0.0
+    time_stop_s: int = 0
+    cooldown_s: int = 0
+    entry_atr_ppm: int = 0
+    atr_multiple_centi: int = 0
+    reward_risk_centi: int = 0
+    trailing_stop_bps: int = 0
+    break_even_bps: int = 0
+    max_drawdown_bps: int = 0
+    max_trades_per_day: int = 0
+    trades_that_day: int = 0
+    wins: int = 0
+    losses: int = 0
+    halt: int = Halt.ACTIVE
+    dynamic: bool = False
+    by_kelly: bool = False
+    by_volatility: bool = False
+
+    @property
+    def rules(self) -> int:
+        """The column that says which settings are in use, bit by bit."""
+        used = (
+            self.max_session_loss_usd > 0,
+            self.max_drawdown_bps > 0,
+            self.time_stop_s > 0,
+            self.trailing_stop_bps > 0,
+            self.break_even_bps > 0,
+            self.dynamic,
+            self.by_kelly,
+            self.by_volatility,
+        )
+        return sum(1 << bit for bit, each in enumerate(used) if each)
 
     def has(self, flag: Flag) -> bool:
         return bool(self.flags & flag)

@@ -9,16 +9,20 @@ from dataclasses import dataclass
 
 from hypothesis import strategies as st
 
-from engine.commands import Wanted
+from engine.commands import ExitMode, SizingMode, Wanted
+from engine.rows import Halt
 
 PLANS = 3
 ROWS = 4
 NO_SUCH_PLAN = 4_000_000_000
 
-# Slots that a table begins in: the first ones, now, and the last ones that fit.
-FIRST_SLOTS = (1, 1_730_000_000, 2**32 - 2_000)
+# Slots that a table begins in: the first ones, now, before midnight, and the last ones that fit.
+FIRST_SLOTS = (1, 1_730_000_000, 1_730_073_595, 2**32 - 2_000)
 
-LEVELS = ("stop_loss_price", "take_profit_price", "liquidation_price", "entry_price")
+LEVELS = (
+    *("stop_loss_price", "take_profit_price", "liquidation_price", "entry_price"),
+    *("best_price", "break_even_price"),
+)
 
 
 @dataclass(frozen=True)
@@ -50,6 +54,17 @@ class Configuration:
     fee_cbps: int
     slippage_cbps: int
     max_session_loss_usd: float
+    tp_sl_mode: ExitMode = ExitMode.FIXED
+    sizing_mode: SizingMode = SizingMode.FIXED
+    halt: Halt = Halt.ACTIVE
+    atr_multiple_centi: int = 0
+    reward_risk_centi: int = 0
+    trailing_stop_bps: int = 0
+    break_even_bps: int = 0
+    max_drawdown_bps: int = 0
+    max_trades_per_day: int = 0
+    time_stop_s: int = 0
+    cooldown_s: int = 0
 
 
 @dataclass(frozen=True)
@@ -75,6 +90,9 @@ class Quote:
     move: float | ToLevel
     seeing: Seeing
     signal: float
+    atr_fraction: float = math.nan
+    volatility: float = math.nan
+    cannot_run: bool = False
 
 
 @dataclass(frozen=True)
@@ -94,6 +112,8 @@ class Step:
     wishes: tuple[Wish, ...]
     quotes: tuple[Quote, ...]
     failed: int | None
+    entries: bool = True
+    readings: bool = True  # False: there are none of any plan
 
 
 @dataclass(frozen=True)
@@ -102,6 +122,7 @@ class Scenario:
     first_prices: tuple[float, ...]
     configurations: tuple[Configuration, ...]
     steps: tuple[Step, ...]
+    symbols: tuple[int, ...] | None = None  # of each plan; None: not known of any
 
 
 PRICES = st.one_of(
@@ -111,6 +132,7 @@ PRICES = st.one_of(
 PPM = st.one_of(
     st.sampled_from([20_000, 500, 0, 1, 999_999, 1_000_000, 1_500_000]), st.integers(1, 200_000)
 )
+RARE_BPS = st.sampled_from([0, 0, 0, 0, 5, 50, 100, 300, 10_000, 65_535])
 CONFIGURATIONS = st.builds(
     Configuration,
     plan_id=st.sampled_from([0, 1, 2] * 5 + [PLANS, NO_SUCH_PLAN]),
@@ -125,6 +147,17 @@ CONFIGURATIONS = st.builds(
     fee_cbps=st.one_of(st.sampled_from([1000, 0, 65_535]), st.integers(0, 5000)),
     slippage_cbps=st.one_of(st.sampled_from([100, 0, 65_535]), st.integers(0, 5000)),
     max_session_loss_usd=st.one_of(st.sampled_from([0.0, 0.0, 1.0]), st.floats(0.01, 1e4)),
+    tp_sl_mode=st.sampled_from([ExitMode.FIXED, ExitMode.FIXED, ExitMode.DYNAMIC]),
+    sizing_mode=st.sampled_from([SizingMode.FIXED, *SizingMode]),
+    halt=st.sampled_from([Halt.ACTIVE] * 10 + [Halt.REDUCING, Halt.HALTED]),
+    atr_multiple_centi=st.sampled_from([200, 50, 1, 65_535]),
+    reward_risk_centi=st.sampled_from([200, 100, 1, 65_535]),
+    trailing_stop_bps=RARE_BPS,
+    break_even_bps=RARE_BPS,
+    max_drawdown_bps=st.sampled_from([0, 0, 0, 1, 100, 500, 10_000]),
+    max_trades_per_day=st.sampled_from([0, 0, 0, 1, 2]),
+    time_stop_s=st.sampled_from([0, 0, 0, 1, 3, 2**32 - 1]),
+    cooldown_s=st.sampled_from([0, 0, 0, 1, 4, 2**32 - 1]),
 )
 WISHES = st.builds(
     Wish,
@@ -142,6 +175,10 @@ MOVES: st.SearchStrategy[float | ToLevel] = st.one_of(
     st.floats(0.98, 1.02),
     st.builds(ToLevel, st.integers(0, ROWS - 1), st.sampled_from(LEVELS)),
 )
+READINGS = st.one_of(
+    st.sampled_from([0.01, 0.2, 0.002] * 5 + [math.nan, 0.0, -0.1, 1e-9, 1e9, math.inf]),
+    st.floats(1e-4, 2.0),
+)
 QUOTES = st.builds(
     Quote,
     move=MOVES,
@@ -151,6 +188,9 @@ QUOTES = st.builds(
         + [Seeing(replaced_by=value) for value in (math.nan, math.inf, 0.0, -1.0)]
     ),
     signal=st.sampled_from([1.0, -1.0, 0.5, -0.5, 0.1, 0.0, math.inf] + [math.nan] * 6),
+    atr_fraction=READINGS,
+    volatility=READINGS,
+    cannot_run=st.sampled_from([False] * 9 + [True]),
 )
 STEPS = st.builds(
     Step,
@@ -162,6 +202,8 @@ STEPS = st.builds(
     wishes=st.one_of(st.just(()), st.just(()), st.lists(WISHES, min_size=1, max_size=3).map(tuple)),
     quotes=st.tuples(*[QUOTES] * PLANS),
     failed=st.sampled_from([None] * 16 + [0, 1, 2, NO_SUCH_PLAN]),
+    entries=st.sampled_from([True] * 9 + [False]),
+    readings=st.sampled_from([True] * 9 + [False]),
 )
 
 
@@ -181,4 +223,5 @@ def scenarios(draw: st.DrawFn) -> Scenario:
         first_prices=draw(st.tuples(*[PRICES] * PLANS)),
         configurations=draw(st.tuples(*[CONFIGURATIONS] * ROWS)),
         steps=(opening, *steps[1:]),
+        symbols=draw(st.sampled_from([None, (0, 0, 0), (0, 1, 0), (-1, 3, 4), (0, 1)])),
     )

@@ -4,6 +4,7 @@ After every slot all that can be seen of the two must be equal: every field of e
 event with the row after it, the counts of ticks, and the next slot with work.
 """
 
+import math
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
@@ -12,11 +13,13 @@ import numpy as np
 
 from engine.commands import Command
 from engine.events import Event
-from engine.rows import ROW, Rows, empty_rows, rows_from_bytes
+from engine.rows import ROW, Floats, Rows, empty_rows
 from engine.schedule import Folded, SkippedRange, counts, fold_skipped, next_due
+from engine.schemas import rows_from_bytes
 from engine.tick import Outcome, SlotInputs, advance, apply_inbox
 from tests.engine.reference import Reference
 from tests.engine.reference_agent import Agent, Said, Seen
+from tests.engine.reference_rules import break_even
 from tests.engine.scenarios import ROWS, Quote, Scenario, Step, ToLevel, Wish
 
 # Kept by the engine so that it can derive the counts; the counts themselves are compared.
@@ -39,7 +42,8 @@ class Played:
         inputs = self.inputs
         if self.run:
             return advance(rows, inputs)
-        return apply_inbox(rows, inputs.slot, inputs.commands, inputs.skipped, inputs.folded_slot)
+        head = inputs.skipped, inputs.folded_slot
+        return apply_inbox(rows, inputs.slot, inputs.commands, *head, inputs.symbol)
 
     def fold(self, rows: Rows) -> Folded:
         return fold_skipped(rows, self.inputs.slot, self.skipped, self.inputs.folded_slot)
@@ -74,12 +78,28 @@ def agent_values(agent: Agent) -> dict[str, object]:
 
 def seen_by_plan(inputs: SlotInputs) -> dict[int, Seen]:
     """What each plan sees; one beyond the arrays sees nothing but may have failed."""
-    columns = inputs.price.tolist(), inputs.fresh.tolist(), inputs.signal.tolist()
+    plans = range(len(inputs.price))
     seen = {
-        plan: Seen(price, fresh, signal, inputs.failed.get(plan))
-        for plan, (price, fresh, signal) in enumerate(zip(*columns, strict=True))
+        plan: Seen(
+            price=float(inputs.price[plan]),
+            fresh=bool(inputs.fresh[plan]),
+            signal=float(inputs.signal[plan]),
+            failed=inputs.failed.get(plan),
+            atr_fraction=_reading(inputs.atr_fraction, plan),
+            volatility=_reading(inputs.volatility, plan),
+            cannot_run=inputs.cannot_run.get(plan),
+            symbol=int(inputs.symbol[plan])
+            if inputs.symbol is not None and plan < len(inputs.symbol)
+            else -1,
+        )
+        for plan in plans
     }
-    return {plan: Seen(failed=text) for plan, text in inputs.failed.items()} | seen
+    beyond = {plan: Seen(failed=text) for plan, text in inputs.failed.items()}
+    return beyond | seen
+
+
+def _reading(values: Floats | None, plan: int) -> float:
+    return math.nan if values is None else float(values[plan])
 
 
 class SideBySide:
@@ -116,9 +136,9 @@ class SideBySide:
         assert before.tobytes() == stood, "the given table was written"
         plans = seen_by_plan(inputs)
         said = [
-            reference.run(self.slot, plans, theirs)
+            reference.run(self.slot, plans, theirs, entries=step.entries)
             if run
-            else reference.skip(self.slot, theirs, paused=step.gap.paused)
+            else reference.skip(self.slot, plans, theirs, paused=step.gap.paused)
             for row, reference in enumerate(self.references)
             for theirs in [[each for each in commands if each.row == row]]
         ]
@@ -135,7 +155,10 @@ class SideBySide:
         if not isinstance(quote.move, ToLevel):
             return min(max(price * quote.move, 1e-8), 1e8)
         agent = self.references[quote.move.row].agent
-        level: float = getattr(agent, quote.move.level) if agent.side else 0.0
+        if not agent.side:
+            return price
+        at_cost = quote.move.level == "break_even_price"
+        level: float = break_even(agent) if at_cost else getattr(agent, quote.move.level)
         return level if level > 0 else price
 
     def _inputs(self, step: Step, commands: Sequence[Command]) -> SlotInputs:
@@ -150,7 +173,21 @@ class SideBySide:
             commands=tuple(commands),
             skipped=self.skipped,
             folded_slot=self.folded_slot,
+            entries=step.entries,
+            atr_fraction=self._readings(step, "atr_fraction"),
+            volatility=self._readings(step, "volatility"),
+            cannot_run={
+                plan: f"plan {plan} has too few bars"
+                for plan, each in enumerate(step.quotes)
+                if each.cannot_run
+            },
+            symbol=None
+            if self.scenario.symbols is None
+            else np.array(self.scenario.symbols, np.int64),
         )
+
+    def _readings(self, step: Step, name: str) -> Floats | None:
+        return np.array([getattr(each, name) for each in step.quotes]) if step.readings else None
 
     def _commands(self, wishes: Sequence[Wish]) -> list[Command]:
         """Epochs go on from what the row has or was sent before in the same slot."""
@@ -199,7 +236,8 @@ class SideBySide:
         differing = [
             row for row in range(ROWS) if before[row].tobytes() != outcome.rows[row].tobytes()
         ]
-        assert outcome.changed.tolist() == differing == sorted(row for row in by_row if by_row[row])
+        assert outcome.changed.tolist() == differing
+        assert {row for row in by_row if by_row[row]} <= set(differing)
         assert (outcome.rows is before) == (not differing)
 
     def _compare_schedule(self) -> None:

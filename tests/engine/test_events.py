@@ -6,7 +6,8 @@ import pytest
 
 from engine.errors import EventError
 from engine.events import Event, decode_event, encode_event, event_id, log_lines
-from engine.rows import Reason, rows_from_bytes
+from engine.rows import Reason
+from engine.schemas import rows_from_bytes
 from tests.engine.builders import AGENT, SLOT, holding, only_event, running, tick
 
 

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from engine import rounding, schedule
 from engine.commands import Command, Wanted, decode_command, encode_command
 from engine.events import Event, decode_event, encode_event
-from engine.rows import Reason, empty_rows, rows_from_bytes
+from engine.rows import Reason, empty_rows
+from engine.schemas import rows_from_bytes
 from engine.tick import SlotInputs, advance
 from tests.engine.reference_agent import floor_quantity, round_price, round_usd
 from tests.engine.scenarios import ROWS, Scenario, scenarios

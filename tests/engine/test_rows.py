@@ -1,25 +1,25 @@
 """The record as it lies in Redis and PostgreSQL."""
 
 import numpy as np
-import pytest
 
-from engine.errors import RowsError
 from engine.rows import (
     ROW,
+    ROW_1,
     ROW_SCHEMA,
     ROWS_PER_SHARD,
     Action,
+    Halt,
     Reason,
     RowFlag,
+    RowRule,
     RowStatus,
     copy_of,
     empty_rows,
     rows_at,
-    rows_from_bytes,
 )
 
 LAYOUT_1 = {
-    "V16": "agent_id",
+    "|V16": "agent_id",
     "<f8": "max_position_usd threshold max_session_loss_usd realized_pnl_usd session_base_usd"
     " fees_usd entry_price quantity entry_fee_usd stop_loss_price take_profit_price",
     "<u4": "start_slot opened_slot action_slot plan_id interval epoch seq trade_seq ticks_base"
@@ -30,11 +30,23 @@ LAYOUT_1 = {
 }
 
 
-def test_layout_is_that_of_schema_1() -> None:
-    expected = [(name, code) for code, names in LAYOUT_1.items() for name in names.split()]
-    expected[0] = ("agent_id", "|V16")
-    assert ROW.descr == expected
-    assert (ROW_SCHEMA, ROW.itemsize, ROWS_PER_SHARD) == (1, 165, 4096)
+LAYOUT_2 = [
+    ("<f8", "session_peak_usd best_price"),
+    ("<f4", "won_usd lost_usd"),
+    ("<u4", "time_stop_s cooldown_s entry_atr_ppm"),
+    ("<u2", "rules atr_multiple_centi reward_risk_centi trailing_stop_bps break_even_bps"),
+    ("<u2", "max_drawdown_bps max_trades_per_day trades_that_day wins losses"),
+    ("|u1", "halt"),
+]
+
+
+def test_layout_is_that_of_schema_2_which_begins_with_schema_1() -> None:
+    first = [(name, code) for code, names in LAYOUT_1.items() for name in names.split()]
+    more = [(name, code) for code, names in LAYOUT_2 for name in names.split()]
+    assert ROW_1.descr == first
+    assert ROW.descr == first + more
+    assert (ROW_1.itemsize, ROW.itemsize) == (165, 222)
+    assert (ROW_SCHEMA, ROWS_PER_SHARD) == (2, 4096)
 
 
 def test_codes_are_stored_and_never_change() -> None:
@@ -48,7 +60,22 @@ def test_codes_are_stored_and_never_change() -> None:
         ("CLOSING", 1),
         ("DELETING", 2),
         ("STALE_SAID", 4),
+        ("CANNOT_RUN_SAID", 8),
+        ("BREAK_EVEN", 16),
+        ("LAST_LOST", 32),
+        ("MOVING", 64),
     ]
+    assert [(r.name, int(r)) for r in RowRule] == [
+        ("SESSION_LOSS", 1),
+        ("DRAWDOWN", 2),
+        ("TIME_STOP", 4),
+        ("TRAILING", 8),
+        ("BREAK_EVEN", 16),
+        ("DYNAMIC", 32),
+        ("KELLY", 64),
+        ("VOLATILITY", 128),
+    ]
+    assert [(h.name, int(h)) for h in Halt] == [("ACTIVE", 0), ("REDUCING", 1), ("HALTED", 2)]
     assert [a.name for a in Action] == ["NONE", "OPEN_LONG", "OPEN_SHORT", "CLOSE"]
     assert [r.name for r in Reason] == [
         "NONE",
@@ -64,31 +91,15 @@ def test_codes_are_stored_and_never_change() -> None:
         "DELETED",
         "PLAN_FAILED",
         "BY_USER",
+        "TIME_STOP",
     ]
-    assert [int(r) for r in Reason] == list(range(13))
+    assert [int(r) for r in Reason] == list(range(14))
 
 
 def test_empty_rows_are_free() -> None:
     rows = empty_rows(3)
     assert rows["status"].tolist() == [RowStatus.FREE] * 3
-    assert rows.tobytes() == bytes(3 * 165)
-
-
-def test_bytes_are_the_table_and_back_but_cannot_be_written() -> None:
-    rows = empty_rows(2)
-    rows[1]["quantity"] = 1.5
-    read = rows_from_bytes(rows.tobytes())
-    assert read.tobytes() == rows.tobytes()
-    assert read[1]["quantity"] == 1.5
-    assert rows[1].tobytes() == rows.tobytes()[165:]
-    with pytest.raises(ValueError, match="read-only"):
-        read["quantity"] = 2.0
-
-
-def test_half_a_row_is_no_table() -> None:
-    assert len(rows_from_bytes(b"")) == 0
-    with pytest.raises(RowsError, match="166 bytes"):
-        rows_from_bytes(bytes(166))
+    assert rows.tobytes() == bytes(3 * 222)
 
 
 def test_copies_are_equal_and_independent() -> None:

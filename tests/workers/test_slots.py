@@ -1,126 +1,17 @@
 """Which slots a tick runs: in order, each once, and every due one run or counted."""
 
-import asyncio
-import time
-from types import SimpleNamespace
-from typing import Any, cast
 from uuid import UUID
 
-import numpy as np
 import pytest
 
-from adapters.market_store import FrameAnswer
-from adapters.shard_store import Head, InboxEntry, ShardState
-from engine.commands import Command, Wanted, encode_command
-from engine.frames import Frame, Ints
-from engine.rows import ROW_SCHEMA, Rows, RowStatus, empty_rows
-from engine.schedule import SkippedRange, counts, next_due
-from engine.tick import SlotInputs, advance
+from adapters.shard_records import Head, ShardState
+from engine.commands import Wanted, encode_command
+from engine.rows import ROW_SCHEMA, RowStatus, empty_rows
+from engine.schedule import SkippedRange, counts
+from tests.workers.shard_in_memory import NOW, Bench, command, running, state
 from workers import slots
-from workers.context import PoolContext
-from workers.plan_book import SlotTable
 from workers.settings import CATCH_UP_S
-from workers.slots import SlotRun, run_slots
-
-NOW = 1_800_000_000
-AGENT = UUID(int=7)
-PLAN = 1
-
-
-def frame(slot: int) -> Frame:
-    nothing = np.full((1, 7, 6), np.nan)
-    closed = np.zeros((1, 7), np.int64)
-    one, at = np.array([100.0]), np.array([float(slot)])
-    return Frame(slot, "test", ("BTC/USDT",), one, at, at, nothing, closed)
-
-
-class Market:
-    """Frames for every slot but those in `never`; notes which were asked for."""
-
-    def __init__(self) -> None:
-        self.never: set[int] = set()
-        self.early: set[int] = set()
-        self.asked: list[int] = []
-
-    async def frame(self, slot: int) -> FrameAnswer:
-        self.asked.append(slot)
-        if slot in self.early:
-            return FrameAnswer("early", now=slot - 0.5)
-        if slot in self.never:
-            return FrameAnswer("never", now=float(slot))
-        return FrameAnswer("frame", frame(slot))
-
-
-class Plans:
-    """The same price and no signal in every slot."""
-
-    async def table(self, seen: Frame, plan_ids: Ints, late: bool) -> SlotTable:
-        table = SlotTable.empty(seen, PLAN + 1)
-        table.price[:], table.fresh[:], table.signal[:], table.known[:] = 100.0, True, 0.0, True
-        return table
-
-
-class Bench:
-    """run_slots on a shard in memory."""
-
-    def __init__(self) -> None:
-        self.market = Market()
-        self.buried: list[tuple[bytes, str]] = []
-        self.refreshed = 0
-
-        async def bury(shard: int, payload: bytes, reason: str) -> None:
-            self.buried.append((payload, reason))
-
-        async def refresh() -> None:
-            self.refreshed += 1
-
-        def plans_in(shard: int, rows: Rows, due: Any) -> Ints:
-            return np.array([PLAN])
-
-        pool = SimpleNamespace(
-            market=self.market,
-            plans=Plans(),
-            shards=SimpleNamespace(bury=bury),
-            clock=SimpleNamespace(refresh=refresh, monotonic=time.monotonic),
-            plans_in=plans_in,
-            entries_open=lambda shard: True,
-        )
-        self.pool = cast(PoolContext, pool)
-
-    def run(self, state: ShardState, now: int = NOW) -> SlotRun | None:
-        return asyncio.run(run_slots(self.pool, 0, state, now))
-
-
-def command(epoch: int = 1, wanted: Wanted = Wanted.RUNNING, interval: int = 1) -> Command:
-    return Command(
-        agent_id=AGENT.bytes,
-        row=0,
-        epoch=epoch,
-        wanted=wanted,
-        close_position=True,
-        plan_id=PLAN,
-        interval=interval,
-        threshold=0.5,
-        max_position_usd=100.0,
-        stop_loss_ppm=20_000,
-        take_profit_ppm=40_000,
-        leverage=1,
-        fee_cbps=0,
-        slippage_cbps=0,
-        max_session_loss_usd=0.0,
-    )
-
-
-def running(since: int, interval: int = 1) -> Rows:
-    price, fresh = np.full(2, 100.0), np.ones(2, np.bool_)
-    given = SlotInputs(since, price, fresh, np.zeros(2), commands=[command(interval=interval)])
-    return advance(empty_rows(1), given).rows
-
-
-def state(slot: int, rows: Rows, *inbox: tuple[int, bytes], paused: bool = False) -> ShardState:
-    head = Head(1, slot, next_due(rows, slot), ROW_SCHEMA, "run", (), -1, paused)
-    entries = tuple(InboxEntry(stamp, n, data) for n, (stamp, data) in enumerate(inbox))
-    return ShardState(head, rows, entries)
+from workers.slots import SlotRun
 
 
 def ticks(run: SlotRun) -> tuple[int, int]:
@@ -230,12 +121,19 @@ def test_many_skipped_ranges_are_folded_and_counted_the_same(bench: Bench) -> No
 
 def test_a_table_grows_for_a_new_row(bench: Bench) -> None:
     rows = running(NOW - 1)
-    import_row = Command(**{**_fields(command()), "row": 130, "agent_id": UUID(int=9).bytes})
-    run = bench.run(state(NOW - 1, rows, (NOW, encode_command(import_row))))
+    another = command(row=130, agent_id=UUID(int=9).bytes)
+    run = bench.run(state(NOW - 1, rows, (NOW, encode_command(another))))
     assert run is not None
     assert len(run.rows) == 192
     assert run.rows[130]["status"] == RowStatus.RUNNING
 
 
-def _fields(given: Command) -> dict[str, Any]:
-    return {name: getattr(given, name) for name in given.__struct_fields__}
+def test_slots_without_entries_are_noted_as_an_input_of_the_shard(bench: Bench) -> None:
+    bench.held = {NOW - 3, NOW - 2, NOW}
+    run = bench.run(state(NOW - 5, running(NOW - 5)))
+    assert run is not None
+    noted = (SkippedRange(NOW - 3, NOW - 2, False), SkippedRange(NOW, NOW, False))
+    assert run.held == run.commit().held == noted
+    bench.held = set()
+    free = bench.run(state(NOW - 5, running(NOW - 5)))
+    assert free is not None and free.commit().held is None

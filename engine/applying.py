@@ -1,0 +1,234 @@
+"""What a command does to its row. It applies before the slot it is stamped with, if its epoch is
+above the row's, and is answered by one event.
+
+An agent created to run says two, `created` and `started`; a change of halt is said on top. An edit
+carries the wish that came before it, and a wish that a row has met neither starts nor stops it.
+A position belongs to the symbol it was opened on: a command to run on another one closes it first
+and applies when it comes again, which it does as long as the row's epoch is behind.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+
+from engine.commands import Command, Wanted
+from engine.draft import Draft
+from engine.errors import CommandError
+from engine.levels import set_exit_prices
+from engine.rounding import round_usd
+from engine.rows import Halt, Index, Reason, RowFlag, RowRule, RowStatus
+from engine.schedule import rebase
+
+_SETTINGS: Final = (
+    "interval",
+    "threshold",
+    "max_position_usd",
+    "stop_loss_ppm",
+    "take_profit_ppm",
+    "fee_cbps",
+    "slippage_cbps",
+    "max_session_loss_usd",
+    "time_stop_s",
+    "cooldown_s",
+    "rules",
+    "atr_multiple_centi",
+    "reward_risk_centi",
+    "trailing_stop_bps",
+    "break_even_bps",
+    "max_drawdown_bps",
+    "max_trades_per_day",
+    "halt",
+)
+"""Columns that a command sets to its fields of the same names; for plan and leverage, see below."""
+_HALT_KINDS: Final = {Halt.ACTIVE: "resumed", Halt.REDUCING: "reducing", Halt.HALTED: "halted"}
+
+
+def apply_commands(draft: Draft, commands: Sequence[Command]) -> None:
+    """In inbox order. Raises CommandError for a row that the table does not have."""
+    for command in commands:
+        _apply(draft, command)
+
+
+def _apply(draft: Draft, command: Command) -> None:
+    """Ignores an old epoch, and an agent that asks for a row which another one still holds.
+
+    What is being deleted stays deleted: a later command is taken as one more DELETED.
+    """
+    if not 0 <= command.row < len(draft.rows):
+        raise CommandError(f"row {command.row} is not in a table of {len(draft.rows)}")
+    row = draft.rows[command.row]
+    if command.epoch <= row["epoch"]:
+        return
+    status, flags = int(row["status"]), int(row["flags"])
+    met_already = 0 < command.asked_epoch <= row["epoch"]
+    same_agent = row["agent_id"].tobytes() == command.agent_id
+    if status != RowStatus.FREE and not same_agent:
+        return
+    runs = status == RowStatus.RUNNING if met_already else command.wanted == Wanted.RUNNING
+    if runs and not flags & RowFlag.DELETING and _is_on_another_symbol(draft, command):
+        _close_first(draft, command.row)
+        return
+    row = draft.own()[command.row]
+    if not same_agent:
+        row["agent_id"] = command.agent_id
+        row["seq"] = 0  # counts per agent
+    row["epoch"] = command.epoch
+    if command.wanted == Wanted.DELETED or flags & RowFlag.DELETING:
+        _delete(draft, command.row)
+    elif status == RowStatus.FREE:
+        _create(draft, command)
+    elif met_already:
+        _edit(draft, command)
+    elif command.wanted == Wanted.STOPPED:
+        _stop(draft, command)
+    elif status == RowStatus.RUNNING:
+        _edit(draft, command)
+    else:
+        _start(draft, command)
+
+
+def _create(draft: Draft, command: Command) -> None:
+    """Both events show the row as it is from now on, running or stopped."""
+    draft.clear(command.row)
+    row = draft.rows[command.row]
+    running = command.wanted == Wanted.RUNNING
+    row["status"] = RowStatus.RUNNING if running else RowStatus.STOPPED
+    if running:
+        row["start_slot"] = draft.slot
+    _take_settings(draft, command)
+    draft.say("created", _only(command.row))
+    if running:
+        draft.say("started", _only(command.row))
+    _say_halt(draft, command.row, Halt.ACTIVE)
+
+
+def _start(draft: Draft, command: Command) -> None:
+    """A new session: its first due slot is this one, its loss is counted from here."""
+    row = draft.rows[command.row]
+    row["status"] = RowStatus.RUNNING
+    row["status_reason"] = Reason.NONE
+    row["start_slot"] = draft.slot
+    row["session_base_usd"] = row["realized_pnl_usd"]
+    row["session_peak_usd"] = 0.0
+    _ask_no_close(row)
+    halt = _take_settings(draft, command)
+    draft.say("started", _only(command.row))
+    _say_halt(draft, command.row, halt)
+
+
+def _edit(draft: Draft, command: Command) -> None:
+    """The same session goes on, or the agent stands as before, with what was asked of its position.
+
+    A new interval counts its slots from this one.
+    """
+    row = draft.rows[command.row]
+    before = row.copy()
+    if row["status"] == RowStatus.RUNNING and row["interval"] != command.interval:
+        _count_up_to_here(draft, command.row)
+        row["start_slot"] = draft.slot
+    halt = _take_settings(draft, command)
+    before["halt"] = row["halt"]
+    if halt == row["halt"] or before.tobytes() != row.tobytes():
+        draft.say("edited", _only(command.row))
+    _say_halt(draft, command.row, halt)
+
+
+def _stop(draft: Draft, command: Command) -> None:
+    """Takes the settings, too: agents are edited while they stand. The last close_position wins."""
+    row = draft.rows[command.row]
+    _count_up_to_here(draft, command.row)
+    row["status"] = RowStatus.STOPPED
+    row["status_reason"] = Reason.BY_USER
+    halt = _take_settings(draft, command)
+    if row["side"] and command.close_position:
+        row["flags"] |= int(RowFlag.CLOSING)
+        row["close_reason"] = Reason.STOPPED
+    else:
+        _ask_no_close(row)
+    draft.say("stopped", _only(command.row), Reason.BY_USER)
+    _say_halt(draft, command.row, halt)
+
+
+def _delete(draft: Draft, number: int) -> None:
+    """Flat, it is free at once; open, it stops now and `deleted` comes when it has been closed."""
+    row = draft.rows[number]
+    if not row["side"]:
+        draft.free(_only(number))
+        return
+    _count_up_to_here(draft, number)
+    row["status"] = RowStatus.STOPPED
+    row["status_reason"] = Reason.DELETED
+    row["flags"] |= int(RowFlag.CLOSING | RowFlag.DELETING)
+    row["close_reason"] = Reason.DELETED
+    draft.say("stopped", _only(number), Reason.DELETED)
+
+
+def _only(number: int) -> Index:
+    return np.array([number])
+
+
+def _ask_no_close(row: np.void) -> None:
+    row["flags"] &= 0xFF & ~int(RowFlag.CLOSING)
+    row["close_reason"] = Reason.NONE
+
+
+def _count_up_to_here(draft: Draft, number: int) -> None:
+    """Without this slot: a command comes before it, and a new schedule counts it."""
+    rebase(draft.rows, _only(number), draft.slot - 1, draft.skipped, draft.folded_slot)
+
+
+def _is_on_another_symbol(draft: Draft, command: Command) -> bool:
+    """The row's position is on a symbol that the command's plan is not on, as far as is known."""
+    row, symbol = draft.rows[command.row], draft.symbol
+    if not row["side"] or symbol is None or max(row["plan_id"], command.plan_id) >= len(symbol):
+        return False
+    one, other = int(symbol[row["plan_id"]]), int(symbol[command.plan_id])
+    return min(one, other) >= 0 and one != other
+
+
+def _close_first(draft: Draft, number: int) -> None:
+    """Leaves the command for another time: until it comes, nothing is opened on the old symbol."""
+    if draft.rows["flags"][number] & RowFlag.MOVING:
+        return
+    row = draft.own()[number]
+    row["flags"] |= int(RowFlag.CLOSING | RowFlag.MOVING)
+    row["close_reason"] = Reason.STOPPED
+    draft.note_changed(_only(number))
+
+
+def _take_settings(draft: Draft, command: Command) -> Halt:
+    """An open position keeps its leverage, and its plan if that is on another symbol; its stop and
+    target follow from its entry. Answers how it was halted before.
+    """
+    row = draft.rows[command.row]
+    before = Halt(int(row["halt"]))
+    _begin_marks(row, command)
+    if not _is_on_another_symbol(draft, command):
+        row["plan_id"] = command.plan_id
+    for name in _SETTINGS:
+        row[name] = getattr(command, name)
+    row["flags"] &= 0xFF & ~int(RowFlag.MOVING)
+    if not command.break_even_bps:
+        row["flags"] &= 0xFF & ~int(RowFlag.BREAK_EVEN)
+    if row["side"]:
+        set_exit_prices(draft.rows, _only(command.row))
+    else:
+        row["leverage"] = command.leverage
+    return before
+
+
+def _begin_marks(row: np.void, command: Command) -> None:
+    """What was not kept, because no rule asked for it, begins from what is known."""
+    begins = ~int(row["rules"]) & int(command.rules)
+    if begins & RowRule.TRAILING:
+        row["best_price"] = row["entry_price"]
+    if begins & RowRule.DRAWDOWN:
+        won = round_usd(float(row["realized_pnl_usd"] - row["session_base_usd"]))
+        row["session_peak_usd"] = np.maximum(won, 0.0)
+
+
+def _say_halt(draft: Draft, number: int, before: Halt) -> None:
+    halt = Halt(int(draft.rows["halt"][number]))
+    if halt != before:
+        draft.say(_HALT_KINDS[halt], _only(number))
