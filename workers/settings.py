@@ -36,9 +36,9 @@ CATCH_UP_S = 60
 """Slots older than this are not run any more: they are missed, and counted."""
 CATCH_UP_CHUNK_S = 0.25
 """Work of one commit while a shard catches up."""
-LEASE_MS = 1_500
+LEASE_MS = 1_000
 """A worker that says nothing for so long has lost its partitions."""
-SENTINEL_PERIOD_S = 0.5
+SENTINEL_PERIOD_S = 0.3
 DRAIN_S = 2.0
 """How long a stopping worker waits for its running jobs."""
 ENTRIES_STOP_AT_EVENTS = 50_000
