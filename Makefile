@@ -26,7 +26,7 @@ run: $(VENV)/run.stamp ## start everything on this machine; Ctrl-C stops it
 test: $(VENV)/dev.stamp ## the tests, without the slow ones and those that need Docker
 	@$(BIN)/pytest -n 2 -m "not slow and not docker" $(ARGS)
 
-test-slow: $(VENV)/dev.stamp ## the slow ones: a worker killed in the middle, simulated prices
+test-slow: $(VENV)/dev.stamp ## the slow ones: a worker killed in the middle, the README run, simulated prices
 	@$(BIN)/pytest -n 0 -m "slow and not docker" $(ARGS)
 
 check: $(VENV)/dev.stamp ## style and types, as strict as they get
