@@ -15,10 +15,10 @@ COMPILE = $(TOOLS)/bin/uv pip compile --quiet pyproject.toml --universal --pytho
 	--generate-hashes --no-annotate --no-emit-index-url --custom-compile-command "make lock"
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-slow check format bench bench-density bench-first-tick bench-trades bench-kill bench-hub bench-rebuild bench-strategies lock clean
+.PHONY: help run test test-slow check format bench bench-density bench-first-tick bench-trades bench-kill bench-hub bench-rebuild bench-strategies strategy-pictures lock clean
 
 help: ## what there is to make
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: $(VENV)/run.stamp ## start everything on this machine; Ctrl-C stops it
 	@exec $(BIN)/artic up $(ARGS)
@@ -65,12 +65,17 @@ bench-strategies: $(VENV)/dev.stamp
 bench-chaos: $(VENV)/dev.stamp
 	@$(BIN)/python -m bench.chaos $(ARGS)
 
+strategy-pictures: $(VENV)/docs.stamp ## the pictures of docs/strategies.md; the same bytes each time
+	@$(BIN)/python -m docs.strategy_pictures $(ARGS)
+
 lock: $(TOOLS)/uv-$(UV_VERSION).stamp ## write requirements/*.lock anew; UPGRADE=--upgrade for newer versions
 	@$(COMPILE) $(UPGRADE) --group build --output-file requirements/run.lock
 	@$(COMPILE) $(UPGRADE) --group build --group test --group check \
 		--constraint requirements/run.lock --output-file requirements/dev.lock
 	@$(COMPILE) $(UPGRADE) --group build --all-extras \
 		--constraint requirements/run.lock --output-file requirements/extras.lock
+	@$(COMPILE) $(UPGRADE) --group build --group docs \
+		--constraint requirements/run.lock --output-file requirements/docs.lock
 
 clean: ## remove what was installed and cached here; data in .artic stays
 	rm -rf $(VENV) $(TOOLS) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
@@ -93,6 +98,10 @@ $(VENV)/dev.stamp: requirements/dev.lock requirements/run.lock pyproject.toml | 
 	@$(PIP_INSTALL) --require-hashes --no-deps -r requirements/dev.lock
 	@$(PIP_INSTALL) --no-deps --no-build-isolation --editable .
 	@touch $(VENV)/run.stamp $@
+
+$(VENV)/docs.stamp: requirements/docs.lock $(VENV)/dev.stamp
+	@$(PIP_INSTALL) --require-hashes --no-deps -r requirements/docs.lock
+	@touch $@
 
 $(TOOLS)/uv-$(UV_VERSION).stamp: | $(BIN)/python
 	@$(BIN)/python -m venv --clear $(TOOLS)
