@@ -10,6 +10,7 @@ from starlette.responses import Response
 from adapters.db.agents import Agent
 from api import commands
 from api.agent_bodies import AgentConfiguration, patched, read_configuration
+from api.agent_plans import planned_configuration
 from api.agents import agent_answer, own_agent
 from api.answers import answer
 from api.auth import caller_of
@@ -39,6 +40,16 @@ async def edit_agent(request: Request) -> Response:
     return answer(agent_answer(agent, await commands.read_row(hub, agent)))
 
 
+async def apply_plan(request: Request) -> Response:
+    """PUT /api/agents/{id}/plan: an edit in the four fields of a plan; 200 with the agent."""
+    hub = hub_of(request)
+    agent = await own_agent(request)
+    plan = await read_json(request)
+    agent = await commands.edit_agent(hub, agent, partial(_planned, hub, plan), None)
+    hub.directory.keep([agent])
+    return answer(agent_answer(agent, await commands.read_row(hub, agent)))
+
+
 async def kill_all(request: Request) -> Response:
     """POST /api/agents/kill-all: {stopped}, how many agents this call has told to stop."""
     hub, caller = hub_of(request), caller_of(request)
@@ -62,3 +73,7 @@ def create_body(agent: Agent) -> dict[str, Any]:
 
 def _configuration(hub: Hub, patch: object, agent: Agent) -> AgentConfiguration:
     return read_configuration(patched(create_body(agent), patch), hub.symbols)
+
+
+def _planned(hub: Hub, plan: object, agent: Agent) -> AgentConfiguration:
+    return planned_configuration(create_body(agent), plan, hub.symbols)

@@ -45,6 +45,12 @@ EDIT: Final[dict[str, object]] = {
     "tighter": {"interval_seconds": 5, "risk_params": {"stop_loss_pct": 1}},
     "back to the default": {"risk_params": {"max_session_loss_usd": None}},
 }
+PLAN: Final[dict[str, object]] = {
+    "whole": {
+        "strategy": "momentum_breakout", "lookback": 20, "threshold": 0.5, "max_loss_pct": 0.02,
+    },
+    "another strategy": {"strategy": "rsi_signal"},
+}  # fmt: skip
 AGENT: Final[dict[str, Any]] = {
     "id": AGENT_ID,
     "name": "momentum_breakout BTC/USDT",

@@ -16,6 +16,7 @@ from api import (
 )
 from api import call_examples as ex
 from api.agent_bodies import CreateAgent
+from api.agent_plans import ApplyPlan
 from api.answers import Done
 from api.bodies import Nothing
 from api.call import Answer, Call, Takes
@@ -111,6 +112,11 @@ AGENT_CALLS = [
             (CreateAgent,), ex.EDIT, merge_patch=True, not_in_patch=("auto_start",)
         ),
         answers={200: AN_AGENT}, refusals=(409,),
+    ),
+    Call(
+        method="PUT", path=f"{AGENT}/plan", handler=agent_changes.apply_plan, group="agents",
+        says="Apply a plan: strategy, lookback, threshold and the loss of a position (a fraction)",
+        takes=Takes((ApplyPlan,), ex.PLAN), answers={200: AN_AGENT}, refusals=(409,),
     ),
     Call(
         method="DELETE", path=AGENT, handler=agents.delete_agent, group="agents",

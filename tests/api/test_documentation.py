@@ -114,7 +114,7 @@ async def test_every_example_of_a_request_is_served(
                 headers=secret if call.guard == "internal" else {},
             )
             told = (call.method, call.path, answer.status_code, answer.text)
-            if call.path.endswith("/plan") or call.path.endswith("/config"):
+            if call.path.endswith(("endpoint/plan", "endpoint/config")):
                 assert answer.status_code in (400, 503), told  # nothing runs here
                 continue
             assert answer.status_code in call.answers, told
