@@ -15,7 +15,7 @@ COMPILE = $(TOOLS)/bin/uv pip compile --quiet pyproject.toml --universal --pytho
 	--generate-hashes --no-annotate --no-emit-index-url --custom-compile-command "make lock"
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-slow check format bench bench-density bench-first-tick bench-trades bench-kill bench-hub bench-rebuild bench-strategies strategy-pictures lock clean
+.PHONY: help run test test-slow check format bench bench-density bench-first-tick bench-trades bench-kill bench-hub bench-rebuild bench-strategies strategy-pictures metrics-reference lock clean
 
 help: ## what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -68,6 +68,12 @@ bench-chaos: $(VENV)/dev.stamp
 strategy-pictures: $(VENV)/docs.stamp ## the pictures of docs/strategies.md; the same bytes each time
 	@$(BIN)/python -m docs.strategy_pictures $(ARGS)
 
+metrics-reference: ## what a published library says of trading results, recorded for the tests; ARGS=--check compares
+	@test -x .venv-reference/bin/python || $(PYTHON) -m venv .venv-reference
+	@.venv-reference/bin/python -m pip install --quiet --disable-pip-version-check \
+		"empyrical-reloaded==0.7.1" "numpy==2.4.*"
+	@.venv-reference/bin/python -m tests.engine.record_published_metrics $(ARGS)
+
 lock: $(TOOLS)/uv-$(UV_VERSION).stamp ## write requirements/*.lock anew; UPGRADE=--upgrade for newer versions
 	@$(COMPILE) $(UPGRADE) --group build --output-file requirements/run.lock
 	@$(COMPILE) $(UPGRADE) --group build --group test --group check \
@@ -78,7 +84,7 @@ lock: $(TOOLS)/uv-$(UV_VERSION).stamp ## write requirements/*.lock anew; UPGRADE
 		--constraint requirements/run.lock --output-file requirements/docs.lock
 
 clean: ## remove what was installed and cached here; data in .artic stays
-	rm -rf $(VENV) $(TOOLS) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(TOOLS) .venv-reference build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(BIN)/python:

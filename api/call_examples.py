@@ -136,13 +136,17 @@ METRICS: Final = {
     "total_pnl_usd": 4.2,
     "fees_usd": 2.4,
     "profit_factor": 1.4,
+    "expectancy_usd": 0.35,
     "sharpe": 1.1,
     "sortino": 1.6,
+    "calmar": 2.2,
     "max_drawdown_usd": 3.1,
     "max_drawdown_pct": 3.1,
     "exposure": 0.42,
     "turnover_usd": 2400.0,
+    "average_hold_seconds": 1840.0,
 }
+FLEET_METRICS: Final = {"agents": 3, "capital_usd": 300.0, "metrics": METRICS}
 STRATEGIES: Final = [
     {
         "name": "momentum_breakout",

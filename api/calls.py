@@ -156,6 +156,11 @@ AGENT_CALLS = [
         says="An agent's trades as numbers",
         answers={200: Answer("The numbers", Metrics, ex.METRICS)},
     ),
+    Call(
+        method="GET", path="/api/fleet/metrics", handler=metrics.get_fleet_metrics,
+        group="agents", says="The trades of all agents together as numbers",
+        answers={200: Answer("The numbers", metrics.FleetMetrics, ex.FLEET_METRICS)},
+    ),
 ]  # fmt: skip
 
 OTHER_CALLS = [

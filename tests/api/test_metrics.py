@@ -10,7 +10,8 @@ from tests.api.test_agents import make
 
 FIELDS = [
     "trades", "wins", "losses", "win_rate", "total_pnl_usd", "fees_usd", "profit_factor",
-    "sharpe", "sortino", "max_drawdown_usd", "max_drawdown_pct", "exposure", "turnover_usd",
+    "expectancy_usd", "sharpe", "sortino", "calmar", "max_drawdown_usd", "max_drawdown_pct",
+    "exposure", "turnover_usd", "average_hold_seconds",
 ]  # fmt: skip
 
 
@@ -57,4 +58,30 @@ async def test_metrics(alice: Account, bob: Account, hub: Hub) -> None:
     assert found["sharpe"] > 0
     assert found["sortino"] > 0
     assert abs(found["exposure"] - 3 / 72) < 1e-3
+    assert (found["expectancy_usd"], found["average_hold_seconds"]) == (3.125, 3600.0)
+    assert found["calmar"] > 0
     assert (await bob.http.get(path)).status_code == 404
+
+
+async def test_metrics_of_the_fleet(alice: Account, bob: Account, hub: Hub) -> None:
+    path = "/api/fleet/metrics"
+    nothing = (await alice.http.get(path)).json()
+    assert list(nothing) == ["agents", "capital_usd", "metrics"]
+    assert (nothing["agents"], nothing["capital_usd"]) == (0, 0.0)
+    assert list(nothing["metrics"]) == FIELDS
+    one = (await make(alice, risk_params={"max_position_usd": 100}))["id"]
+    two = (await make(alice, risk_params={"max_position_usd": 300}))["id"]
+    foreign = (await make(bob))["id"]
+    now = hub.clock.now()
+    await store(hub, alice.user_id, one, 10.0, now - 90_000, now - 86_400)
+    await store(hub, alice.user_id, two, -4.0, now - 7200, now - 3600)
+    await store(hub, bob.user_id, foreign, 99.0, now - 3600, now)
+    found = (await alice.http.get(path)).json()
+    assert (found["agents"], found["capital_usd"]) == (2, 400.0)
+    metrics = found["metrics"]
+    assert (metrics["trades"], metrics["total_pnl_usd"], metrics["profit_factor"]) == (2, 6.0, 2.5)
+    assert metrics["max_drawdown_pct"] == 100 * 4 / 410
+    alone = (await alice.http.get(f"/api/agents/{one}/metrics")).json()
+    assert (alone["trades"], alone["total_pnl_usd"]) == (1, 10.0)
+    assert (await bob.http.get(path)).json()["metrics"]["total_pnl_usd"] == 99.0
+    assert (await alice.http.get(path, headers={"Authorization": ""})).status_code == 401
