@@ -53,7 +53,9 @@ class AgentDirectory:
             DatabaseAway: PostgreSQL is away, and this agent was never read here.
         """
         kept = self._kept.get(agent_id)
-        if kept is None or kept.user_id != user_id:
+        if kept is not None and kept.user_id != user_id:  # not forgotten for a stranger
+            return await agents.get_agent(self._database, user_id, agent_id)
+        if kept is None:
             return self._read(await agents.get_agent(self._database, user_id, agent_id), agent_id)
         if time.monotonic() < self._silent_until:
             return kept
