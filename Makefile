@@ -75,8 +75,8 @@ metrics-reference: ## what a published library says of trading results, recorded
 	@.venv-reference/bin/python -m tests.engine.record_published_metrics $(ARGS)
 
 lock: $(TOOLS)/uv-$(UV_VERSION).stamp ## write requirements/*.lock anew; UPGRADE=--upgrade for newer versions
-	@$(COMPILE) $(UPGRADE) --group build --output-file requirements/run.lock
-	@$(COMPILE) $(UPGRADE) --group build --group test --group check \
+	@$(COMPILE) $(UPGRADE) --group build --extra live --output-file requirements/run.lock
+	@$(COMPILE) $(UPGRADE) --group build --extra live --group test --group check \
 		--constraint requirements/run.lock --output-file requirements/dev.lock
 	@$(COMPILE) $(UPGRADE) --group build --all-extras \
 		--constraint requirements/run.lock --output-file requirements/extras.lock

@@ -8,7 +8,7 @@ from adapters.prices import PriceSource, PriceSourceError, open_source
 from adapters.redis_client import Redis
 from adapters.settings import PYTH_URL, Settings
 
-LIVE_SOURCES: Final = ("pyth",)
+LIVE_SOURCES: Final = ("pyth", "exchange")
 
 
 def check_prices(settings: Settings) -> PriceSource | None:
@@ -19,11 +19,13 @@ def check_prices(settings: Settings) -> PriceSource | None:
     """
     if settings.price_source not in LIVE_SOURCES:
         return open_source(settings.price_source)
-    if settings.pyth_url == PYTH_URL and not settings.pyth_api_key:
+    is_pyth = settings.price_source == "pyth"
+    if is_pyth and settings.pyth_url == PYTH_URL and not settings.pyth_api_key:
         raise PriceSourceError("pyth needs a key: set ARTIC_PYTH_API_KEY")
     return None
 
 
 def open_prices(settings: Settings, redis: Redis) -> PriceSource | LivePrices:
     """What a process makes frames of. Raises PriceSourceError like check_prices."""
-    return check_prices(settings) or LivePrices(settings.price_source, LiveTable(redis))
+    name = settings.exchange if settings.price_source == "exchange" else settings.price_source
+    return check_prices(settings) or LivePrices(name, LiveTable(redis))

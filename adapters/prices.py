@@ -109,12 +109,9 @@ def open_source(spec: str) -> PriceSource:
         return SimulatedPrices(int(seed[0] or 0))
     if spec.strip() == "auto":
         return SimulatedPrices()
-    if kind in {"pyth", "exchange"}:
-        raise PriceSourceError(
-            f"price source {kind!r} is not built yet; use simulated or replay:FILE[@SPEED]"
-        )
     raise PriceSourceError(
-        f"unknown price source {spec!r}; use auto, simulated, simulated:SEED or replay:FILE[@SPEED]"
+        f"unknown price source {spec!r}; use auto, pyth, exchange, simulated, simulated:SEED or"
+        " replay:FILE[@SPEED]"
     )
 
 

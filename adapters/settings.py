@@ -113,7 +113,8 @@ class Settings:
     price_source: str = _setting(
         "ARTIC_PRICE_SOURCE",
         read.price_source,
-        "`pyth`, `simulated`, `replay:FILE[@SPEED][,FILE...]`, or `auto` (simulated for now)",
+        "`pyth`, `exchange`, `simulated`, `replay:FILE[@SPEED][,FILE...]`, or `auto` (simulated"
+        " for now)",
         default="auto",
     )
     pyth_url: str = _setting(
@@ -128,6 +129,18 @@ class Settings:
         "their key; a server of your own may do without",
         leans_on=lambda values: "",
         hidden=True,
+    )
+    exchange: str = _setting(
+        "ARTIC_EXCHANGE",
+        read.exchange_name,
+        "whose prices and candles `exchange` means, by its name in ccxt",
+        default="hashkey",
+    )
+    exchange_url: str = _setting(
+        "ARTIC_EXCHANGE_URL",
+        read.http_url,
+        "another server that speaks the exchange's protocol",
+        leans_on=lambda values: "",
     )
     price_jump_pct: float = _setting(
         "ARTIC_PRICE_JUMP_PCT",

@@ -11,7 +11,7 @@ from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
 
 _MASTER_KEY_BYTES = 32
-_PRICE_SOURCES = re.compile(r"auto|pyth|simulated(:[0-9]+)?|replay:.+")
+_PRICE_SOURCES = re.compile(r"auto|pyth|exchange|simulated(:[0-9]+)?|replay:.+")
 
 
 def database_url(text: str) -> str:
@@ -54,6 +54,13 @@ def price_source(text: str) -> str:
         raise ValueError(
             "must be auto, pyth, exchange, simulated, simulated:SEED or replay:FILE[@SPEED]"
         )
+    return text
+
+
+def exchange_name(text: str) -> str:
+    """A name as ccxt has them; whether it has this one is checked where ccxt is loaded."""
+    if not re.fullmatch(r"[a-z0-9]{2,30}", text):
+        raise ValueError("must be the name of an exchange in ccxt, such as hashkey or kraken")
     return text
 
 

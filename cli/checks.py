@@ -43,6 +43,8 @@ def price_line(source: str) -> str:
         return f"Prices: replayed from {source.removeprefix('replay:')}"
     if source == "pyth":
         return "Prices: streamed from Pyth"
+    if source == "exchange":
+        return "Prices: streamed from an exchange"
     return "Prices: simulated (seeded random walks; no market is asked)"
 
 

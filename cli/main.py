@@ -32,7 +32,7 @@ def up_command(
     workers: Annotated[int | None, typer.Option(help="How many worker processes.")] = None,
     data_dir: Annotated[Path | None, typer.Option(help="Where everything is kept.")] = None,
     price_source: Annotated[
-        str | None, typer.Option(help="auto, simulated, or replay:FILE[@SPEED][,FILE...].")
+        str | None, typer.Option(help="auto, pyth, exchange, simulated or replay:FILE[@SPEED].")
     ] = None,
     no_demo: Annotated[bool, typer.Option("--no-demo", help="Make no demo account.")] = False,
 ) -> None:

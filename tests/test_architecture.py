@@ -43,7 +43,7 @@ DOORS = {
 PLACES = {
     "arq": ["adapters/queue.py", "workers/"],
     "asyncpg": ["adapters/db/", "adapters/embedded_postgres.py"],
-    "ccxt": ["adapters/"],
+    "ccxt": ["adapters/exchange_ccxt.py"],
     "cryptography": ["adapters/"],
     "docker": ["adapters/containers.py"],
     "embedded_postgres": [],

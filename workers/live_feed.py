@@ -12,25 +12,19 @@ from typing import Any, Final
 
 import msgspec
 
-from adapters.db.errors import DatabaseAway
-from adapters.db.market_use import market_use
 from adapters.errors import AdapterError, FeedError
 from adapters.live_table import LiveTable
+from adapters.price_exchange import ExchangeFeed
 from adapters.price_feed import FeedReport, PriceBuffer, PriceFeed
 from adapters.price_gate import PriceGate
 from adapters.price_pyth import PythFeed, Take
 from adapters.redis_client import AWAY
 from adapters.settings import Settings
-from workers.context import PoolContext
 
 logger = logging.getLogger(__name__)
 
-FEED_LEASE_MS: Final = 1_500
-FEED_BEAT_S: Final = 0.4
-"""A lease that runs out is taken within lease and beat: two seconds, and one to connect in."""
 WRITE_EVERY_S: Final = 0.1
 FOLLOW_EVERY_S: Final = 0.5
-USE_EVERY_S: Final = 5.0
 REPORT_EVERY_S: Final = 1.0
 SYMBOLS_EVERY_S: Final = 3_600.0
 SYMBOLS_RETRY_S: Final = 10.0
@@ -46,6 +40,11 @@ def pyth_feed(settings: Settings, clock: Callable[[], float]) -> OpenFeed:
     """What opens a stream of Pyth."""
     bases = settings.pyth_url.split(",")
     return lambda take: PythFeed(bases, settings.pyth_api_key, take, clock)
+
+
+def exchange_feed(settings: Settings, clock: Callable[[], float]) -> OpenFeed:
+    """What opens a stream of the exchange. ccxt is loaded with it."""
+    return lambda take: ExchangeFeed(settings.exchange, settings.exchange_url, take, clock)
 
 
 class FeedReportLine(FeedReport, kw_only=True):
@@ -159,85 +158,3 @@ class LiveFeed:
             at=self._clock(),
         )
         await self._table.tell(msgspec.json.encode(line))
-
-
-class FeedKeeper:
-    """A worker's wish to stream: it does so while it holds the lease."""
-
-    def __init__(self, pool: PoolContext, table: LiveTable, open_feed: OpenFeed) -> None:
-        self._pool = pool
-        self._table = table
-        self._open_feed = open_feed
-        self._turn: asyncio.Task[None] | None = None
-        self._used_at = 0.0
-
-    @property
-    def streams(self) -> bool:
-        """Whether this process streams at the moment."""
-        return self._turn is not None and not self._turn.done()
-
-    async def run(self) -> None:
-        """Asks for the lease again and again, until it is canceled; then gives it back."""
-        try:
-            while True:
-                try:
-                    await self._beat()
-                except AWAY as error:
-                    logger.warning("the lease on prices waits, Redis is away: %s", error)
-                await asyncio.sleep(FEED_BEAT_S)
-        finally:
-            await self._stop()
-            try:
-                await self._table.hold(self._pool.name, 0)
-            except AWAY as error:
-                logger.warning("the lease on prices was not given back: %s", error)
-
-    async def _beat(self) -> None:
-        held = await self._table.hold(self._pool.name, FEED_LEASE_MS)
-        if not held:
-            await self._stop()
-            return
-        if not self.streams:
-            self._say_end()
-            logger.info("%s streams the prices from now on", self._pool.name)
-            self._turn = asyncio.create_task(self._stream())
-        await self._count_use()
-
-    async def _stream(self) -> None:
-        feed = LiveFeed(
-            self._table,
-            self._pool.name,
-            self._open_feed,
-            jump_pct=self._pool.settings.price_jump_pct,
-            clock=self._pool.clock.now,
-        )
-        await feed.run()
-
-    async def _count_use(self) -> None:
-        """Tells the table which symbols agents trade; without PostgreSQL those of before stay."""
-        now = self._pool.clock.now()
-        if now - self._used_at < USE_EVERY_S:
-            return
-        self._used_at = now
-        try:
-            used = await market_use(self._pool.database)
-        except DatabaseAway as error:
-            logger.warning("PostgreSQL is away, the symbols in use may be old: %s", error)
-            return
-        await self._table.use({each.symbol for each in used})
-
-    async def _stop(self) -> None:
-        if self._turn is not None:
-            self._turn.cancel()
-            await asyncio.gather(self._turn, return_exceptions=True)
-            self._turn = None
-
-    def _say_end(self) -> None:
-        """Why the turn before has ended, if there was one."""
-        if self._turn is None or self._turn.cancelled():
-            return
-        error = self._turn.exception()
-        if isinstance(error, AdapterError):
-            logger.warning("the stream of prices has ended: %s", error)
-        elif error is not None:
-            logger.error("the stream of prices broke and begins anew", exc_info=error)

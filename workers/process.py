@@ -21,7 +21,7 @@ from workers.chores import prune_history, push_unapplied, sweep_streams
 from workers.context import PoolContext
 from workers.due_worker import DueWorker
 from workers.ledger_job import store_events
-from workers.live_feed import FeedKeeper, pyth_feed
+from workers.live_market import FeedKeeper, turn_of
 from workers.market_job import make_frame
 from workers.sentinel import Sentinel, run_sentinel
 from workers.settings import CHORES, DRAIN_S, LEDGER, MARKET, QueueSettings, tick_queue
@@ -63,8 +63,7 @@ class WorkerProcess:
         background = [asyncio.create_task(self._ring()), asyncio.create_task(self._keep_clock())]
         source = self.pool.market.source
         if "market" in self.queues and isinstance(source, LivePrices):
-            feed = pyth_feed(self.pool.settings, self.pool.clock.now)
-            keeper = FeedKeeper(self.pool, source.table, feed)
+            keeper = FeedKeeper(self.pool, source.table, turn_of(self.pool, source.table))
             background.append(asyncio.create_task(keeper.run()))
         try:
             if "tick" in self.queues:

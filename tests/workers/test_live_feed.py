@@ -17,7 +17,8 @@ from tests.conftest import wait_for
 from tests.servers.hermes import KEY, HermesServer, hermes
 from workers.__main__ import open_pool
 from workers.context import PoolContext
-from workers.live_feed import FeedKeeper, FeedReportLine, pyth_feed
+from workers.live_feed import FeedReportLine
+from workers.live_market import FeedKeeper, turn_of
 
 
 @pytest.fixture
@@ -44,7 +45,7 @@ async def keeper(settings: Settings, name: str) -> AsyncIterator[tuple[FeedKeepe
         pool.name = name
         source = pool.market.source
         assert isinstance(source, LivePrices)
-        keeper = FeedKeeper(pool, source.table, pyth_feed(settings, pool.clock.now))
+        keeper = FeedKeeper(pool, source.table, turn_of(pool, source.table))
         task = asyncio.create_task(keeper.run())
         try:
             yield keeper, pool

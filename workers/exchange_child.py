@@ -1,0 +1,107 @@
+"""The exchange's process as the worker sees it: started when somebody needs it, and started again.
+
+ccxt takes 100 MB, so it lives in a process of its own, which ends by itself when nothing is asked
+of it for a while. It writes the live table in the name of the worker that holds the lease, and it
+dies with that worker.
+"""
+
+import asyncio
+import logging
+import os
+import sys
+from asyncio.subprocess import DEVNULL, Process
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Final
+
+from adapters.live_table import LiveTable
+from adapters.processes import launch_command
+from adapters.redis_client import AWAY
+from adapters.settings import ENV_FILE_KEY, Settings
+
+logger = logging.getLogger(__name__)
+
+NEEDED_SETTINGS: Final = (
+    "ARTIC_REDIS_URL",
+    "ARTIC_EXCHANGE",
+    "ARTIC_EXCHANGE_URL",
+    "ARTIC_PRICE_SOURCE",
+    "ARTIC_PRICE_JUMP_PCT",
+    "ARTIC_LOG_LEVEL",
+    "ARTIC_LOG_FORMAT",
+)
+"""All that it is told: no database, no keys."""
+LOOK_EVERY_S: Final = 0.3
+BACKOFF_S: Final = (0.5, 2.0, 5.0, 15.0, 60.0)
+STEADY_S: Final = 60.0
+STOP_S: Final = 3.0
+
+
+class ExchangeChild:
+    """One worker's exchange process. clock: Unix seconds of Redis."""
+
+    def __init__(
+        self, settings: Settings, table: LiveTable, writer: str, clock: Callable[[], float]
+    ) -> None:
+        self._settings = settings
+        self._table = table
+        self._writer = writer
+        self._clock = clock
+
+    async def run(self) -> None:
+        """Keeps it running while it is needed, until canceled; then ends it."""
+        failures = 0
+        loop = asyncio.get_running_loop()
+        while True:
+            if not await self._is_needed():
+                await asyncio.sleep(LOOK_EVERY_S)
+                continue
+            began = loop.time()
+            status = await self._run_once()
+            if status == 0:
+                failures = 0
+                continue
+            failures = 0 if loop.time() - began > STEADY_S else failures
+            pause_s = BACKOFF_S[min(failures, len(BACKOFF_S) - 1)]
+            failures += 1
+            logger.warning("the exchange's process ended with %d; again in %g s", status, pause_s)
+            await asyncio.sleep(pause_s)
+
+    async def _is_needed(self) -> bool:
+        try:
+            known = await self._table.known_symbols(self._settings.exchange)
+            return known is None or bool(await self._table.followed(self._clock()))
+        except AWAY as error:
+            logger.warning("Redis is away, the exchange's process waits: %s", error)
+            return False
+
+    async def _run_once(self) -> int:
+        command = (sys.executable, "-P", "-m", "workers.exchange_process", self._writer)
+        process = await asyncio.create_subprocess_exec(
+            *launch_command(command), stdin=DEVNULL, env=self._environment()
+        )
+        logger.info("the exchange's process %d was started", process.pid)
+        try:
+            return await process.wait()
+        finally:
+            await _end(process)
+
+    def _environment(self) -> dict[str, str]:
+        """The system's own variables, and of ours what it needs."""
+        told = self._settings.environment()
+        ours = {key: told[key] for key in NEEDED_SETTINGS if key in told}
+        others = {key: value for key, value in os.environ.items() if not key.startswith("ARTIC_")}
+        return others | ours | {ENV_FILE_KEY: ""}
+
+
+async def _end(process: Process) -> None:
+    """SIGTERM, some time, SIGKILL; at once when it has ended."""
+    if process.returncode is not None:
+        return
+    with suppress(ProcessLookupError):
+        process.terminate()
+    try:
+        await asyncio.wait_for(process.wait(), STOP_S)
+    except TimeoutError:
+        process.kill()
+        await process.wait()
