@@ -133,16 +133,18 @@ class PlanBook:
             table.windows = self._windows.see(table.frame)
             table.settled = grown(table.settled, count + 1, 0)
             table.atr_fraction_of = grown(table.atr_fraction_of, count + 1, np.nan)
-        priced = self._in_frame(table, plan_ids)
+        priced = plan_ids[self._inside(table, plan_ids)]
         place = table.windows.place[self._plans.window[priced]]
         table.price[priced] = table.frame.price[place]
         table.fresh[priced] = table.frame.publish_time[place] >= table.frame.slot - PRICE_STALE_S
 
-    def _in_frame(self, table: SlotTable, plan_ids: Ints) -> Ints:
-        """Those of the plans whose symbol the frame has."""
+    def _inside(self, table: SlotTable, plan_ids: Ints) -> Mask:
+        """Which of the plans are of a symbol that the frame has."""
         assert table.windows is not None
-        known = plan_ids[self._plans.window[plan_ids] >= 0]
-        return known[table.windows.place[self._plans.window[known]] >= 0]
+        window = self._plans.window[plan_ids]
+        inside = window >= 0
+        inside[inside] = table.windows.place[window[inside]] >= 0
+        return inside
 
     async def _signal(self, table: SlotTable, plan_ids: Ints, late: bool) -> None:
         """Fills in signals: those that somebody has stored, else ours, else theirs if faster."""
@@ -151,7 +153,7 @@ class PlanBook:
             rest = await self._take_stored(table, plan_ids)
         if len(rest):
             await self._compute(table, rest)
-        in_frame = self._in_frame(table, plan_ids)
+        in_frame = plan_ids[self._inside(table, plan_ids)]
         window = self._plans.window[in_frame]
         table.atr_fraction[in_frame] = table.atr_fraction_of[window]
         per_atr = self._windows.volatility_per_atr[window]
@@ -168,7 +170,8 @@ class PlanBook:
         stored, fractions, settled = await self._market.get_readings(table.frame.slot, plan_ids)
         table.signal[plan_ids] = stored.values
         self._mark_unable(table, plan_ids[stored.cannot_run])
-        window = np.unique(self._plans.window[self._in_frame(table, plan_ids)])
+        in_frame = plan_ids[self._inside(table, plan_ids)]
+        window = np.unique(self._plans.window[in_frame])
         reading = table.windows.reading[window]
         there = reading < len(settled)
         there[there] = settled[reading[there]]
@@ -185,9 +188,10 @@ class PlanBook:
     async def _compute(self, table: SlotTable, plan_ids: Ints) -> None:
         """Offers what the strategies say; takes what stands then."""
         assert table.windows is not None
-        in_frame = self._in_frame(table, plan_ids)
+        inside = self._inside(table, plan_ids)
+        in_frame = plan_ids[inside]
         await self._read_candles(table, in_frame)
-        signals = self._evaluate(table, plan_ids, in_frame)
+        signals = self._evaluate(table, plan_ids, inside)
         window = np.unique(self._plans.window[in_frame])
         window = window[~table.settled[window]]
         window = window[self._windows.has_atr(table.windows, window)]
@@ -212,27 +216,29 @@ class PlanBook:
         stale &= plans.is_open(in_frame, table.windows.moment[window])
         return in_frame[stale]
 
-    def _evaluate(self, table: SlotTable, plan_ids: Ints, in_frame: Ints) -> Signals:
+    def _evaluate(self, table: SlotTable, plan_ids: Ints, inside: Mask) -> Signals:
         """What the strategies say: 0.0 without candles and while a filter is closed (exits go on),
         NaN where one raised.
         """
         assert table.windows is not None
         plans, stamps = self._plans, table.windows.stamp
+        in_frame = plan_ids[inside]
         stale = self._stale(table, in_frame)
-        of_stale = plans.window[stale]
-        for plan_id, at, stamp in zip(
-            stale.tolist(), of_stale.tolist(), stamps[of_stale].tolist(), strict=True
-        ):
-            candles = table.candles.get(at)
-            if candles is not None:
-                plans.evaluate(plan_id, candles, stamp)
-        window = plans.window[plan_ids]
-        has_signal = np.isin(plan_ids, in_frame, assume_unique=True)
-        own = window[has_signal]
-        is_open = plans.is_open(in_frame, table.windows.moment[own])
-        has_signal[has_signal] = (plans.stamp[in_frame] == stamps[own]) & is_open
+        if len(stale):
+            candles = [table.candles.get(window) for window in plans.window[stale].tolist()]
+            stale = stale[[each is not None for each in candles]]
+            read = [each for each in candles if each is not None]
+            said = [
+                plans.evaluate(plan_id, each)
+                for plan_id, each in zip(stale.tolist(), read, strict=True)
+            ]
+            plans.take(stale, stamps[plans.window[stale]], said)
+        window = plans.window[in_frame]
+        is_open = plans.is_open(in_frame, table.windows.moment[window])
+        has_signal = inside.copy()
+        has_signal[inside] = (plans.stamp[in_frame] == stamps[window]) & is_open
         value = np.where(has_signal, plans.signal[plan_ids], 0.0)
-        value[window < 0] = np.nan
+        value[plans.window[plan_ids] < 0] = np.nan
         return Signals(value, has_signal & plans.cannot_run[plan_ids])
 
     async def _read_candles(self, table: SlotTable, in_frame: Ints) -> None:
@@ -292,9 +298,10 @@ class PlanBook:
         unable = [p for p in plan_ids.tolist() if p in table.cannot_run] if table.cannot_run else []
         if not failed and not unable:
             return
-        told = self._in_frame(table, np.array(sorted({*failed, *unable})))
-        await self._read_candles(table, told)
-        self._evaluate(table, told, told)
+        told = np.array(sorted({*failed, *unable}))
+        inside = self._inside(table, told)
+        await self._read_candles(table, told[inside])
+        self._evaluate(table, told, inside)
         said = self._plans.said
         for plan_id in failed:
             unknown = plan_id not in self._plans.plans

@@ -6,6 +6,7 @@ stamp of its last signal has that signal still: strategies are pure.
 """
 
 import logging
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -120,23 +121,30 @@ class PlanColumns:
         is_open: Mask = (self.hours[plan_ids] >> hour) & (self.days[plan_ids] >> day) & 1 != 0
         return is_open
 
-    def evaluate(self, plan_id: int, candles: Candles, stamp: int) -> None:
-        """Takes down what the plan's strategy says of the window that has this stamp."""
+    def evaluate(self, plan_id: int, candles: Candles) -> tuple[float, bool]:
+        """(what the plan's strategy says of a window, NaN where it raised; whether it cannot run).
+
+        The words are kept where people will want them.
+        """
         plan = self.plans[plan_id]
-        self.stamp[plan_id] = stamp
         try:
             said = plan.evaluate(candles)
         except Exception as error:
             # A strategy is code of its own; whatever it raises is the agents' error, said to them.
-            self.signal[plan_id], self.cannot_run[plan_id] = np.nan, False
             self.said[plan_id] = f"{plan.strategy} failed: {type(error).__name__}: {error}"
             logger.exception("plan %d failed", plan_id)
-            return
-        self.signal[plan_id], self.cannot_run[plan_id] = said.value, not said.can_run
+            return math.nan, False
         if not said.can_run:
             self.said[plan_id] = said.detail
         elif self.said:
             self.said.pop(plan_id, None)
+        return said.value, not said.can_run
+
+    def take(self, plan_ids: Ints, stamps: Ints, said: list[tuple[float, bool]]) -> None:
+        """Takes down what plans have said of windows with these stamps."""
+        self.stamp[plan_ids] = stamps
+        self.signal[plan_ids] = [value for value, _ in said]
+        self.cannot_run[plan_ids] = [unable for _, unable in said]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

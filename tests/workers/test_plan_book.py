@@ -71,9 +71,9 @@ def count_evaluations(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     ran: list[int] = []
     evaluate = PlanColumns.evaluate
 
-    def counted(self: PlanColumns, plan_id: int, *others: Any) -> None:
+    def counted(self: PlanColumns, plan_id: int, candles: catalog.Candles) -> tuple[float, bool]:
         ran.append(plan_id)
-        evaluate(self, plan_id, *others)
+        return evaluate(self, plan_id, candles)
 
     monkeypatch.setattr(PlanColumns, "evaluate", counted)
     return ran
