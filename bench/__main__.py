@@ -8,12 +8,13 @@ import sys
 import time
 from collections.abc import Callable
 
-from bench import density, first_tick, hub, strategies, trades
+from bench import density, first_tick, hub, plans, strategies, trades
 
 Measurement = tuple[Callable[[list[str]], int], list[str], list[str]]
 
 MEASUREMENTS: dict[str, Measurement] = {
     "strategies": (strategies.main, ["--symbols", "20", "--strict"], ["--strict"]),
+    "plans": (plans.main, ["--slots", "5"], []),
     "density": (density.main, ["--agents", "2000", "--seconds", "15"], []),
     "first-tick": (first_tick.main, ["--agents", "20"], []),
     "trades": (trades.main, ["--seconds", "30"], []),
