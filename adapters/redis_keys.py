@@ -185,6 +185,11 @@ def ended_channel() -> str:
     return f"{PREFIX}ended"
 
 
+def agents_channel() -> str:
+    """Pub/sub: msgpack [owner, [[agent, epoch], ...]] of new wanted states; see agent_news."""
+    return f"{PREFIX}agents"
+
+
 def user_channel(user_id: str) -> str:
     """Pub/sub: the WebSocket messages of one user, as JSON; statuses of reported agents only."""
     return f"{PREFIX}user:{user_id}"

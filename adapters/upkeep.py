@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from adapters import redis_keys as keys
+from adapters.agent_news import tell_moved
 from adapters.db import ledger, placement, quarantine, resharding, shards
 from adapters.db.agents import PLACES_LOCK
 from adapters.db.connection import Database, connection
@@ -192,6 +193,7 @@ async def reshard(
             _move(Moving(each, *place), states) for each, place in zip(held, places, strict=True)
         ]
         after = await resharding.move_agents(database, moves)
+        await tell_moved(store.redis)
         for shard in before:
             await drop_keys(store, shard)
         await command(store.redis, "SREM", keys.shards(), *before, -1)

@@ -11,7 +11,7 @@ from adapters.db.agents import Agent
 from api import commands
 from api.agent_bodies import AgentConfiguration, patched, read_configuration
 from api.agent_plans import planned_configuration
-from api.agents import agent_answer, own_agent
+from api.agents import own_agent, row_answer
 from api.answers import answer
 from api.auth import caller_of
 from api.bodies import Body, read_body, read_json
@@ -36,8 +36,7 @@ async def edit_agent(request: Request) -> Response:
     agent = await own_agent(request)
     patch = await read_json(request)
     agent = await commands.edit_agent(hub, agent, partial(_configuration, hub, patch), None)
-    hub.directory.keep([agent])
-    return answer(agent_answer(agent, await commands.read_row(hub, agent)))
+    return await row_answer(hub, agent)
 
 
 async def apply_plan(request: Request) -> Response:
@@ -46,8 +45,7 @@ async def apply_plan(request: Request) -> Response:
     agent = await own_agent(request)
     plan = await read_json(request)
     agent = await commands.edit_agent(hub, agent, partial(_planned, hub, plan), None)
-    hub.directory.keep([agent])
-    return answer(agent_answer(agent, await commands.read_row(hub, agent)))
+    return await row_answer(hub, agent)
 
 
 async def kill_all(request: Request) -> Response:

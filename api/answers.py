@@ -14,7 +14,14 @@ class Done(msgspec.Struct, frozen=True):
 
 def answer(value: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     """A JSON answer."""
-    return Response(msgspec.json.encode(value), status, headers, "application/json")
+    return encoded_answer(msgspec.json.encode(value), status, headers)
+
+
+def encoded_answer(
+    encoded: bytes, status: int = 200, headers: Mapping[str, str] | None = None
+) -> Response:
+    """An answer that is JSON already."""
+    return Response(encoded, status, headers, "application/json")
 
 
 def no_content() -> Response:

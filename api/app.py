@@ -25,10 +25,12 @@ from adapters.queue import JobQueue
 from adapters.redis_client import AWAY, open_redis
 from adapters.redis_clock import RedisClock
 from adapters.settings import Settings
+from adapters.shard_rows import ShardRows
 from adapters.shard_store import ShardStore
 from adapters.tokens import AccessTokens
 from api import errors
 from api.access_log import AccessLog
+from api.agent_answers import AgentAnswers
 from api.api_keys import ApiKeys
 from api.calls import CALLS
 from api.clock import HubClock
@@ -42,6 +44,7 @@ from api.request_ids import RequestIds
 from api.request_limit import RequestLimit
 from api.routes import routes_of
 from api.sights import Sights
+from api.statuses import Statuses
 
 log = logging.getLogger("artic.hub")
 
@@ -102,10 +105,11 @@ async def open_hub(settings: Settings, source: PriceSource | None = None) -> Asy
         shards = ShardStore(state_redis, settings.row_schema)
         prices = PriceDesk(source or open_prices(settings, state_redis), clock.now)
         sights = Sights(MarketStore(state_redis, prices.source), clock)
-        directory = AgentDirectory(database)
         hearing = open_redis(settings.redis_url, max_connections=1, retries=False)
         stack.push_async_callback(hearing.aclose)
         broadcasts = Broadcasts(hearing)
+        rows = ShardRows(shards, broadcasts)
+        directory = AgentDirectory(database, state_redis, broadcasts)
         live = LiveFeed(broadcasts, shards, sights, database, directory)
         api_keys = ApiKeys(database)
         logins = Logins(broadcasts, state_redis, database, api_keys)
@@ -120,6 +124,9 @@ async def open_hub(settings: Settings, source: PriceSource | None = None) -> Asy
             clock=clock,
             prices=prices,
             sights=sights,
+            rows=rows,
+            statuses=Statuses(state_redis, directory, rows, sights),
+            answers=AgentAnswers(),
             live=live,
             tokens=AccessTokens(settings.jwt_secrets),
             passwords=passwords,

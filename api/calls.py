@@ -5,6 +5,7 @@ from typing import Any
 from api import (
     accounts,
     agent_changes,
+    agent_lists,
     agent_logs,
     agents,
     docs,
@@ -15,6 +16,7 @@ from api import (
     websocket,
 )
 from api import call_examples as ex
+from api.agent_answers import AgentAnswer
 from api.agent_bodies import CreateAgent
 from api.agent_plans import ApplyPlan
 from api.answers import Done
@@ -27,7 +29,7 @@ from engine.metrics import Metrics
 
 AGENT = "/api/agents/{agent_id}"
 NOTHING = Takes((Nothing,), {"empty": {}}, may_be_empty=True)
-AN_AGENT = Answer("The agent", agents.AgentAnswer, ex.AGENT)
+AN_AGENT = Answer("The agent", AgentAnswer, ex.AGENT)
 
 ACCOUNT_CALLS = [
     Call(
@@ -71,11 +73,11 @@ ACCOUNT_CALLS = [
 
 AGENT_CALLS = [
     Call(
-        method="GET", path="/api/agents", handler=agents.list_agents, group="agents",
-        says="List agents", query=agents.ListAgents, query_example={"limit": "10"},
+        method="GET", path="/api/agents", handler=agent_lists.list_agents, group="agents",
+        says="List agents", query=agent_lists.ListAgents, query_example={"limit": "10"},
         answers={
             200: Answer(
-                "The caller's agents", list[agents.AgentAnswer], [ex.AGENT],
+                "The caller's agents", list[AgentAnswer], [ex.AGENT],
                 {"Link": 'the next page, `<...>; rel="next"`, where there is one'},
             )
         },
@@ -88,7 +90,7 @@ AGENT_CALLS = [
         },
         answers={
             201: Answer(
-                "The new agent", agents.AgentAnswer,
+                "The new agent", AgentAnswer,
                 ex.AGENT | {"status": "creating", "status_detail": "waiting for its first slot"},
                 {"Location": "the agent's path"},
             )

@@ -151,14 +151,13 @@ async def stop_all(hub: Hub, user_id: UUID) -> int:
         async with away_as_error():
             for begin in range(0, len(told), PUSHES_AT_ONCE):
                 some = told[begin : begin + PUSHES_AT_ONCE]
+                await hub.directory.changed(some)
                 for agent, pushed in zip(some, await _push_all(hub, some), strict=True):
                     wakes[agent.shard, pushed.stamp] = pushed.number
     except ShardFull as error:
         raise away("a shard's inbox") from error
     for (shard, stamp), number in wakes.items():
         await _wake(hub, shard, Pushed(number, stamp))
-    if told:
-        hub.live.agents_changed(user_id)
     return len(told)
 
 
@@ -183,7 +182,6 @@ async def delete_agent(hub: Hub, user_id: UUID, agent_id: UUID) -> None:
     if agent is None:
         raise not_found("agent")
     await send_command(hub, agent)
-    hub.live.agents_changed(user_id)
 
 
 async def send_command(hub: Hub, agent: Agent) -> Pushed:
@@ -193,6 +191,7 @@ async def send_command(hub: Hub, agent: Agent) -> Pushed:
     wanted state of PostgreSQL; pushing once more then does no harm, since epochs count.
     """
     payload = payload_of(agent)
+    await hub.directory.changed([agent])
     try:
         async with away_as_error():
             pushed = await hub.shards.push(agent.shard, payload)
@@ -205,7 +204,6 @@ async def send_command(hub: Hub, agent: Agent) -> Pushed:
     if pushed is None:
         raise away("the shard")
     await _wake(hub, agent.shard, pushed)
-    hub.live.agents_changed(agent.user_id)
     return pushed
 
 

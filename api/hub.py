@@ -13,8 +13,10 @@ from adapters.price_desk import PriceDesk
 from adapters.queue import JobQueue
 from adapters.redis_client import Redis
 from adapters.settings import Settings
+from adapters.shard_rows import ShardRows
 from adapters.shard_store import ShardStore
 from adapters.tokens import AccessTokens
+from api.agent_answers import AgentAnswers
 from api.api_keys import ApiKeys
 from api.clock import HubClock
 from api.directory import AgentDirectory
@@ -23,6 +25,7 @@ from api.live import LiveFeed
 from api.logins import Logins
 from api.request_limit import RequestLimit
 from api.sights import Sights
+from api.statuses import Statuses
 
 log = logging.getLogger("artic.hub")
 
@@ -41,6 +44,9 @@ class Hub:
     clock: HubClock
     prices: PriceDesk
     sights: Sights
+    rows: ShardRows
+    statuses: Statuses
+    answers: AgentAnswers
     live: LiveFeed
     tokens: AccessTokens
     passwords: PasswordHasher

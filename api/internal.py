@@ -24,7 +24,6 @@ from api.agent_endpoint import (
     in_endpoint_words,
 )
 from api.agent_logs import LOGS_MAX, log_entries
-from api.agents import status_of
 from api.answers import answer
 from api.auth import agent_id_of
 from api.bodies import (
@@ -38,7 +37,7 @@ from api.bodies import (
 )
 from api.errors import Problem, not_found
 from api.hub import Hub, hub_of
-from api.status import status_word
+from api.status import AgentStatus, status_word
 from api.tick_lines import LogEntry
 
 
@@ -139,7 +138,11 @@ async def stop(request: Request) -> Response:
 async def status(request: Request) -> Response:
     """GET status."""
     hub, agent = await _agent(request)
-    return answer(endpoint_status(agent, await status_of(hub, agent)))
+    await hub.broadcasts.caught_up()
+    encoded = await hub.statuses.encoded(agent)
+    if encoded is None:
+        raise not_found("agent")
+    return answer(endpoint_status(agent, msgspec.json.decode(encoded, type=AgentStatus)))
 
 
 async def logs(request: Request) -> Response:

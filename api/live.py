@@ -14,6 +14,7 @@ from uuid import UUID
 import numpy as np
 
 from adapters import redis_keys as keys
+from adapters.agent_news import read_news
 from adapters.broadcasts import Broadcasts
 from adapters.db import agents, history, users
 from adapters.db.agents import Agent
@@ -133,6 +134,7 @@ class LiveFeed:
         self._shard_news = asyncio.Event()
         self._record_news = asyncio.Event()
         broadcasts.listen(keys.ticked_channel(), self._on_ticked, self._on_shards_subscribed)
+        broadcasts.listen(keys.agents_channel(), self._on_agents, self._on_agents_subscribed)
 
     async def run(self) -> None:
         """Follows shards and users until it is canceled."""
@@ -225,6 +227,15 @@ class LiveFeed:
         # What was published before is lost.
         for shard in self._by_shard:
             self._look_at(shard)
+
+    def _on_agents(self, channel: str, data: bytes) -> None:
+        owner = read_news(data).owner
+        for user_id in list(self.topics) if owner is None else [owner]:
+            self.agents_changed(user_id)
+
+    def _on_agents_subscribed(self, channel: str) -> None:
+        for user_id in list(self.topics):
+            self.agents_changed(user_id)
 
     def _on_message(self, channel: str, data: bytes) -> None:
         topic = self._channels.get(channel)

@@ -222,9 +222,9 @@ async def test_pages_of_one_status_are_full(
     alice: Account, hub: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Agents that wait for their first slot are `creating`; rows of others are made up."""
-    monkeypatch.setattr("api.agents.SCAN_PAGE", 3)
+    monkeypatch.setattr("api.agent_lists.SCAN_PAGE", 3)
     monkeypatch.setattr(
-        "api.agents.status_word",
+        "api.agent_answers.status_word",
         lambda agent, row: ("stopped" if agent.name in "14678" else "creating", None),
     )
     for number in range(10):
