@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 import talib
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from strategies import estimates
@@ -64,6 +64,7 @@ def test_the_level_is_that_of_the_filter_run_price_by_price(
     assert fair.deviation == pytest.approx(expected, rel=1e-9)
 
 
+@settings(max_examples=10, deadline=None)
 @given(seed=seeds, process=st.sampled_from([0.02, 0.1, 0.5]))
 def test_the_filter_knows_how_far_off_it_is(seed: int, process: float) -> None:
     """On prices made by its own model two thirds of them are within one deviation."""
