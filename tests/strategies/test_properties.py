@@ -239,7 +239,7 @@ def test_a_price_that_came_to_rest_gives_nothing(name: str, rest: int, candles: 
     bars = rows(candles)
     bars = bars[-WINDOW_BARS:]
     bars[-rest:, 1:5] = bars[-1, 4]
-    remembered = 0.05 if rest == 200 else 1e-9
+    remembered = {200: 0.05, 490: 1e-6}.get(rest, 1e-9)
     assert value(catalog.get(name), Candles.from_bars(bars)) == pytest.approx(0.0, abs=remembered)
 
 

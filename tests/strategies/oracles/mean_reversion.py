@@ -2,6 +2,8 @@
 
 import statistics
 
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from talipp.indicators import BB, RSI, Stoch
 from talipp.ohlcv import OHLCV
 
@@ -48,11 +50,11 @@ def range_sr(bars: list[OHLCV], prices: list[float]) -> float:
 
 
 def bollinger_squeeze(bars: list[OHLCV], prices: list[float]) -> float:
-    bands = BB(20, 2.0, prices[:-1])[19:]
-    widths = [(band.ub - band.lb) / band.cb for band in bands]
-    narrower = sum(width < widths[-1] for width in widths[:-1])
-    now = BB(20, 2.0, prices[-20:])[-1]
-    widened = (now.ub - now.lb) / (bands[-1].ub - bands[-1].lb) - 1
+    closed = sliding_window_view(np.array(prices[:-1]), 20)
+    widths = closed.std(axis=1) / closed.mean(axis=1)
+    narrower = int((widths[:-1] < widths[-1]).sum())
+    before, now = BB(20, 2.0, prices[-21:-1])[-1], BB(20, 2.0, prices[-20:])[-1]
+    widened = (now.ub - now.lb) / (before.ub - before.lb) - 1
     if narrower > 0.25 * (len(widths) - 1) or widened < 0.1:
         return 0.0
     return graded(widened / 0.1) * (1 if prices[-1] > now.cb else -1)

@@ -3,7 +3,7 @@
 import math
 from itertools import pairwise
 
-from talipp.indicators import EMA, Aroon
+from talipp.indicators import Aroon
 from talipp.ohlcv import OHLCV
 
 from tests.strategies.oracles.formulas import Oracle, graded, wilder_atr
@@ -43,12 +43,20 @@ def aroon_signal(bars: list[OHLCV], prices: list[float]) -> float:
     return graded((newest.up - newest.down) / 50)
 
 
+def ema(values: list[float], period: int) -> list[float]:
+    """Started from the first simple average, which is its first value."""
+    averages = [math.fsum(values[:period]) / period]
+    for value in values[period:]:
+        averages.append(averages[-1] + (value - averages[-1]) * 2 / (period + 1))
+    return averages
+
+
 def trix_signal(bars: list[OHLCV], prices: list[float]) -> float:
-    smooth: list[float] = prices
+    smooth = prices
     for _ in range(3):
-        smooth = [value for value in EMA(15, smooth) if value is not None]
+        smooth = ema(smooth, 15)
     slopes = [after - before for before, after in pairwise(smooth)]
-    slope, signal_line = slopes[-1], EMA(9, slopes)[-1]
+    slope, signal_line = slopes[-1], ema(slopes, 9)[-1]
     growing = slope > max(signal_line, 0) or slope < min(signal_line, 0)
     return graded(slope / wilder_atr(bars[:-1], 15) / 0.05) if growing else 0.0
 
