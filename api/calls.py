@@ -200,7 +200,10 @@ OTHER_CALLS = [
         says="Whether the hub can serve",
         answers={
             200: Answer("It can", health.ReadyAnswer, ex.READY),
-            503: Answer("Something is away", health.ReadyAnswer, ex.NOT_READY),
+            503: Answer(
+                "Something is away", health.ReadyAnswer, ex.NOT_READY,
+                {"Retry-After": "seconds"},
+            ),
         },
     ),
     Call(

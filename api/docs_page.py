@@ -83,7 +83,7 @@ def _call(call: tuple[str, str, Schema]) -> str:
         f'<details class="call" id="{escape(operation["operationId"])}"><summary>'
         f'<span class="method">{escape(method.upper())}</span><code>{escape(path)}</code>'
         f'<span class="says">{escape(operation["summary"])}</span></summary>'
-        f"<p>{escape(operation['description'])}</p>{_credentials(operation['security'])}"
+        f"<p>{_words(operation)}</p>{_credentials(operation['security'])}"
         f"{_parameters(operation['parameters'])}{body}{_answers(operation['responses'])}</details>"
     )
 
@@ -97,7 +97,7 @@ def _parameters(parameters: Iterable[Schema]) -> str:
     rows = [
         f"<tr><td><code>{escape(each['name'])}</code></td><td>{escape(each['in'])}</td>"
         f"<td>{'required' if each.get('required') else ''}</td>"
-        f"<td>{_kind(each['schema'])} {escape(each.get('description', ''))}</td></tr>"
+        f"<td>{_kind(each['schema'])}</td><td>{_words(each)}</td></tr>"
         for each in parameters
     ]
     return f"<table>{''.join(rows)}</table>" if rows else ""
@@ -135,13 +135,20 @@ def _type(name: str, schema: Schema) -> str:
     needed = schema.get("required", ())
     rows = [
         f"<tr><td><code>{escape(field)}</code></td><td>{_kind(about)}</td>"
-        f"<td>{'required' if field in needed else _default(about)}</td></tr>"
+        f"<td>{'required' if field in needed else _default(about)}</td>"
+        f"<td>{_words(about)}</td></tr>"
         for field, about in schema.get("properties", {}).items()
     ]
     return (
         f'<h3 id="{escape(name)}">{escape(name)}</h3><p>{escape(schema.get("description", ""))}</p>'
         f"<table>{''.join(rows)}</table>"
     )
+
+
+def _words(schema: Schema) -> str:
+    """What is said of a field, with its `code`."""
+    parts = escape(schema.get("description", "")).split("`")
+    return "".join(f"<code>{part}</code>" if i % 2 else part for i, part in enumerate(parts))
 
 
 def _default(schema: Schema) -> str:

@@ -11,6 +11,7 @@ from adapters.db.connection import ping
 from adapters.errors import AdapterError
 from adapters.redis_client import away_as_error, command
 from api.answers import Done, answer
+from api.errors import RETRY_AFTER_S
 from api.hub import Hub, hub_of
 
 CHECK_S = 2.0
@@ -42,7 +43,9 @@ async def ready(request: Request) -> Response:
     database, redis = await asyncio.gather(_check_database(hub), _check_redis(hub))
     is_ready = database == redis == "ok"
     told = ReadyAnswer(is_ready, Dependencies(database, redis))
-    return answer(told, 200 if is_ready else 503)
+    if is_ready:
+        return answer(told)
+    return answer(told, 503, {"Retry-After": str(RETRY_AFTER_S)})
 
 
 async def _check_database(hub: Hub) -> State:

@@ -1,5 +1,6 @@
 """The OpenAPI 3.1 document, made of the table of calls and of their types."""
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from copy import deepcopy
 from typing import Any
@@ -9,8 +10,11 @@ import msgspec
 from api.bodies import BODY_BYTES_MAX, Body, contract_fields
 from api.call import JSON, Answer, Call, Takes
 from api.errors import AGENT_ENDPOINT, TITLES, EndpointError, ProblemAnswer
+from api.field_words import words_of
 from api.reports import ReportLine
 
+_OWN_NAME = re.compile(r"(GET|POST|PUT|PATCH|DELETE) \S+(: |\.$|\. )")
+"""How handlers begin to say what they do: with what the document says elsewhere."""
 PROBLEM = "application/problem+json"
 REF = "#/components/schemas/"
 Schema = dict[str, Any]
@@ -73,12 +77,22 @@ def openapi_document(calls: Iterable[Call], version: str) -> Schema:
     for call in calls:
         described = _operation(call, by_type, components)
         paths.setdefault(call.path, {})[call.method.lower()] = described
+    _describe(components)
     return {
         "openapi": "3.1.0",
         "info": {"title": "Artic hub", "version": version, "description": DESCRIPTION},
         "paths": paths,
         "components": {"schemas": components, "securitySchemes": SECURITY_SCHEMES},
     }
+
+
+def _describe(components: Schema) -> None:
+    """Says what fields mean; what stands elsewhere (`$ref`) has words of its own."""
+    for name, component in components.items():
+        for field, schema in component.get("properties", {}).items():
+            words = words_of(name, field)
+            if words is not None and "$ref" not in schema:
+                schema.setdefault("description", words)
 
 
 def refusals_of(call: Call) -> list[int]:
@@ -114,7 +128,7 @@ def _operation(call: Call, by_type: Mapping[str, Schema], components: Schema) ->
         "operationId": f"{call.handler.__module__.rpartition('.')[2]}_{call.handler.__name__}",
         "tags": [call.group],
         "summary": call.says,
-        "description": said.removeprefix(f"{call.method} "),
+        "description": _sentence(_OWN_NAME.sub("", said, count=1)),
         "security": SECURITY[call.guard],
         "parameters": _parameters(call, components),
         "responses": _responses(call, by_type),
@@ -122,6 +136,10 @@ def _operation(call: Call, by_type: Mapping[str, Schema], components: Schema) ->
     if call.takes is not None:
         operation["requestBody"] = _request_body(call.takes, components)
     return operation
+
+
+def _sentence(said: str) -> str:
+    return said[:1].upper() + said[1:]
 
 
 def _parameters(call: Call, components: Schema) -> list[Schema]:
@@ -133,6 +151,8 @@ def _parameters(call: Call, components: Schema) -> list[Schema]:
         fields = components.pop(call.query.__name__, None) or _own_schema(call.query)
         for name, schema in fields["properties"].items():
             parameter = {"name": name, "in": "query", "schema": _without_null(schema)}
+            if (words := words_of(call.query.__name__, name)) is not None:
+                parameter["description"] = words
             parameter["required"] = name in fields.get("required", ())
             if name in call.query_example:
                 parameter["example"] = call.query_example[name]

@@ -30,7 +30,15 @@ RETRY_S = 1.0
 
 
 async def stream(socket: WebSocket) -> None:
-    """Accepts, then closes with 4401 for a bad token, so that browsers see why."""
+    """Messages `{type, agent_id, seq, ts, data}` for all agents of the token's user.
+
+    `agent_status` (data: a status) each tick; `trade` (data: `{event, trade}`, opened or closed)
+    and `log` (data: `{entries}`) as they happen, ticks ten at a time. `seq` counts trades and
+    stored logs without gaps, over all hubs; `{type: gap, from, to}` stands for those that are no
+    longer kept (24 hours). A slow reader gets the newest status of each agent, and every trade.
+    Closes with 4400 for a query that means nothing, 4401 for a token that is not good or whose
+    login has ended, 4408 for a reader that stays too far behind.
+    """
     hub = hub_of(socket)
     try:
         caller = caller_of_token(hub, socket.query_params.get("token", ""))

@@ -24,6 +24,7 @@ ATTACKS: Mapping[tuple[str, str], tuple[Any, ...]] = {
     ("GET", AGENT): (),
     ("PATCH", AGENT): ({"name": "mine now"}, {"symbol": "ETH"}, {"live_mode": True}, {"x": 1}),
     ("DELETE", AGENT): (),
+    ("PUT", f"{AGENT}/plan"): ({"strategy": "breakout"}, {"strategy": 1}),
     ("POST", f"{AGENT}/start"): ({}, {"x": 1}),
     ("POST", f"{AGENT}/stop"): ({"close_position": False}, {"close_position": 1}),
     ("GET", f"{AGENT}/status"): (),
