@@ -26,7 +26,7 @@ from api.agent_bodies import (
 )
 from api.bodies import NOT_BUILT, Body, Check
 from api.errors import FieldError, Problem
-from api.status import AgentStatus
+from api.status import AgentStatus, StatusWord
 
 Amount = Annotated[float, Meta(gt=0, le=POSITION_USD_MAX)]
 Fraction = Annotated[float, Meta(gt=0, le=PCT_MAX / 100)]
@@ -64,6 +64,10 @@ CHECKS: Mapping[str, Check] = {
     "sl_pct": _fraction,
     "tp_sl_mode": _fixed_only,
 }
+
+
+ACTIONS = frozenset({"OPEN_LONG", "OPEN_SHORT", "CLOSE", "HOLD"})
+"""What callers of the endpoint know; an agent elsewhere may report other words of its own."""
 
 
 class Start(Body, frozen=True, kw_only=True):
@@ -172,6 +176,11 @@ def in_endpoint_words(problem: Problem) -> Problem:
     return Problem(problem.status, problem.detail, errors=errors, headers=problem.headers)
 
 
+def is_running(agent: Agent, word: StatusWord) -> bool:
+    """What the endpoint calls running: one whose first slot has not come yet was started, too."""
+    return word == "running" or (word == "creating" and agent.wanted == "running")
+
+
 def endpoint_status(agent: Agent, status: AgentStatus) -> EndpointStatus:
     """The hub's status in the endpoint's words."""
     position = status.position
@@ -179,7 +188,7 @@ def endpoint_status(agent: Agent, status: AgentStatus) -> EndpointStatus:
     if position is not None:
         side = "LONG" if position.side == "long" else "SHORT"
     return EndpointStatus(
-        running=status.status == "running",
+        running=is_running(agent, status.status),
         symbol=status.symbol,
         last_price=status.price,
         amount_usdt=margin_usdt(agent),
@@ -189,7 +198,7 @@ def endpoint_status(agent: Agent, status: AgentStatus) -> EndpointStatus:
         position_size_usdt=None if position is None else position.notional_usd,
         leverage=None if position is None else position.leverage,
         unrealized_pnl_usdt=None if position is None else position.unrealized_pnl_usd,
-        last_action=status.last_action,
+        last_action=status.last_action if status.last_action in ACTIONS else None,
         last_reason=status.last_reason,
         active_strategy=status.strategy_name,
     )

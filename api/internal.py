@@ -22,6 +22,7 @@ from api.agent_endpoint import (
     changed_body,
     endpoint_status,
     in_endpoint_words,
+    is_running,
 )
 from api.agent_logs import LOGS_MAX, log_entries
 from api.answers import answer
@@ -164,7 +165,7 @@ async def config(request: Request) -> Response:
     hub, agent = await _agent(request)
     given = without_nulls(await read_json(request), Configure)
     call = check_fields(given, Configure)
-    if not await _is_running(hub, agent):
+    if not await _is_ticked(hub, agent):
         raise Problem(400, "Engine not running")
     if given != {}:
         await commands.edit_agent(hub, agent, partial(_configuration, hub, call), None)
@@ -183,6 +184,11 @@ def _configuration(hub: Hub, call: Start | Configure, agent: Agent) -> AgentConf
 
 
 async def _is_running(hub: Hub, agent: Agent) -> bool:
+    """Here or elsewhere, as `running` of GET status says it."""
+    return await _is_ticked(hub, agent) or agent.id in await hub.statuses.running_elsewhere([agent])
+
+
+async def _is_ticked(hub: Hub, agent: Agent) -> bool:
+    """Whether the pool runs it."""
     word, _ = status_word(agent, await commands.read_row(hub, agent))
-    # An agent whose first slot has not come yet was started, and will run.
-    return word == "running" or (word == "creating" and agent.wanted == "running")
+    return is_running(agent, word)

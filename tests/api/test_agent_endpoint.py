@@ -1,5 +1,6 @@
 """The hub's side of the agent endpoint: the field's words, numbers and errors."""
 
+from dataclasses import replace
 from typing import Any
 from uuid import uuid4
 
@@ -77,11 +78,13 @@ def test_status_in_the_fields_words() -> None:
     assert told.unrealized_pnl_usdt == 10.0
     flat = endpoint_status(agent(), agent_status(agent(), None, None, sight(None)))
     assert (flat.running, flat.side, flat.entry_price, flat.last_price) == (
-        False,
+        True,  # it was started, and its first slot will come
         "FLAT",
         None,
         None,
     )
+    stands = replace(agent(), wanted="stopped")
+    assert not endpoint_status(stands, agent_status(stands, None, None, sight(None))).running
 
 
 async def test_calls_of_a_known_agent(

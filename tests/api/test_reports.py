@@ -329,3 +329,15 @@ async def test_null_leaves_out_what_there_is_and_no_more(outside: Outside) -> No
         assert answer.json()["errors"] == [{"field": "last_pric", "message": "unknown field"}]
     missing = await outside.status(running=None)
     assert missing.json()["errors"] == [{"field": "running", "message": "required"}]
+
+
+async def test_its_endpoint_says_running_in_every_answer(outside: Outside) -> None:
+    path = f"/internal/agents/{outside.id}/endpoint"
+    for running, action in ((True, "BUY"), (False, "HOLD")):
+        await outside.status(running=running, last_action=action)
+        told = [
+            (await outside.http.get(f"{path}/{call}", headers=outside.headers)).json()
+            for call in ("health", "status", "logs")
+        ]
+        assert [each["running"] for each in told] == [running] * 3
+        assert told[1]["last_action"] == (None if action == "BUY" else action)
