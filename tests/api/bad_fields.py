@@ -1,5 +1,6 @@
 """More bad bodies of the agent calls: what JSON allows and the hub does not, and edits."""
 
+from strategies import catalog
 from tests.api.refused import (
     AGENT,
     GOOD,
@@ -21,7 +22,9 @@ NO_CONTROLS = [("name", "expected no control characters")]
 INVISIBLE = [("name", "expected at least one visible character")]
 NO_STRATEGY = "no such strategy; "
 LOOKBACK = "strategy_params.lookback"
-OF_BREAKOUT = "is not a parameter of breakout; it takes lookback, threshold"
+TAKES = {each["name"]: [param["name"] for param in each["params"]] for each in catalog.describe()}
+OF_BREAKOUT = f"is not a parameter of breakout; it takes {', '.join(TAKES['breakout'])}"
+OF_RSI = f"is not a parameter of rsi_signal; it takes {', '.join(TAKES['rsi_signal'])}"
 AT_CREATION = "only when an agent is created"
 A_STRING, A_NUMBER = "expected a string", "expected a whole number"
 A_BOOL = "expected true or false"
@@ -207,8 +210,7 @@ EDITS = [
          [("strategy_params.speed", OF_BREAKOUT)]),
     edit("unknown parameter and a new strategy",
          {"strategy_name": "rsi_signal", "strategy_params": {"speed": None}},
-         [("strategy_params.speed", "is not a parameter of rsi_signal; it takes lookback, "
-           "oversold, overbought, threshold")]),
+         [("strategy_params.speed", OF_RSI)]),
     edit("llm to null", {"llm": None}, [("llm", NOT_BUILT)]),
     edit("risk to a list", {"risk_params": []}, [("risk_params", "expected an object")]),
     edit("params to a list", {"strategy_params": [1]},
