@@ -22,9 +22,10 @@ NO_CONTROLS = [("name", "expected no control characters")]
 INVISIBLE = [("name", "expected at least one visible character")]
 NO_STRATEGY = "no such strategy; "
 LOOKBACK = "strategy_params.lookback"
-TAKES = {each["name"]: [param["name"] for param in each["params"]] for each in catalog.describe()}
-OF_BREAKOUT = f"is not a parameter of breakout; it takes {', '.join(TAKES['breakout'])}"
-OF_RSI = f"is not a parameter of rsi_signal; it takes {', '.join(TAKES['rsi_signal'])}"
+OF_BREAKOUT, OF_RSI = (
+    f"is not a parameter of {name}; it takes {', '.join(catalog.param_names(name))}"
+    for name in ("breakout", "rsi_signal")
+)
 AT_CREATION = "only when an agent is created"
 A_STRING, A_NUMBER = "expected a string", "expected a whole number"
 A_BOOL = "expected true or false"
