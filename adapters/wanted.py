@@ -9,12 +9,18 @@ from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Any, Protocol
 from uuid import UUID
 
-from engine.commands import Command, Wanted, encode_command
+from engine.commands import Command, ExitMode, SizingMode, Wanted, encode_command
+from engine.rows import Halt
 
 WANTED_WORDS = {
     "running": Wanted.RUNNING,
     "stopped": Wanted.STOPPED,
     "deleted": Wanted.DELETED,
+}
+SIZING_MODES = {
+    "fixed": SizingMode.FIXED,
+    "kelly": SizingMode.KELLY,
+    "vol_scaling": SizingMode.VOL_SCALING,
 }
 
 
@@ -41,6 +47,8 @@ class WantedState(Protocol):
     def strategy_params(self) -> Mapping[str, Any]: ...
     @property
     def risk_params(self) -> Mapping[str, Any]: ...
+    @property
+    def halt(self) -> int: ...
 
 
 def in_steps(value: float, steps_per_unit: int) -> int:
@@ -69,7 +77,33 @@ def command_of(agent: WantedState) -> Command:
         slippage_cbps=in_steps(risk["slippage_bps"], 100),
         max_session_loss_usd=float(risk.get("max_session_loss_usd") or 0.0),
         asked_epoch=agent.asked_epoch,
+        halt=Halt(agent.halt),
+        **_more_settings(risk),
     )
+
+
+def _more_settings(risk: Mapping[str, Any]) -> dict[str, Any]:
+    """What risk_params have had since row schema 2. Agents made before lack the fields; distances
+    of dynamic exits are left out where they are fixed.
+    """
+    dynamic = risk.get("tp_sl_mode") == "dynamic"
+    return {
+        "tp_sl_mode": ExitMode.DYNAMIC if dynamic else ExitMode.FIXED,
+        "sizing_mode": SIZING_MODES[risk.get("sizing_mode") or "fixed"],
+        "atr_multiple_centi": in_steps(risk["atr_multiple"], 100) if dynamic else 0,
+        "reward_risk_centi": in_steps(risk["reward_risk_ratio"], 100) if dynamic else 0,
+        "trailing_stop_bps": in_steps(risk.get("trailing_stop_pct") or 0, 100),
+        "break_even_bps": in_steps(risk.get("break_even_pct") or 0, 100),
+        "max_drawdown_bps": in_steps(risk.get("max_drawdown_pct") or 0, 100),
+        "max_trades_per_day": int(risk.get("max_trades_per_day") or 0),
+        "time_stop_s": int(risk.get("time_stop_seconds") or 0),
+        "cooldown_s": int(risk.get("cooldown_seconds") or 0),
+    }
+
+
+def schema_needed(risk: Mapping[str, Any]) -> int:
+    """The row schema that risk_params need."""
+    return 2 if any(_more_settings(risk).values()) else 1
 
 
 def payload_of(agent: WantedState) -> bytes:

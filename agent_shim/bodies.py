@@ -244,10 +244,7 @@ def _timeframe(value: Any) -> str:
 
 
 def _tp_sl_mode(value: Any) -> str:
-    mode = _choice(value, ("fixed", "dynamic"))
-    if mode != "fixed":
-        raise _Wrong("not_available", f"{mode} is not available yet")
-    return mode
+    return _choice(value, ("fixed", "dynamic"))
 
 
 def _choice(value: Any, choices: tuple[str, ...]) -> str:

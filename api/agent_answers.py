@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from adapters.db.agents import Agent
 from adapters.db.records import iso
-from api.agent_bodies import RiskParams
+from api.risk_params import RiskParams
 from api.status import StatusWord, row_of, status_word
 from api.times import IsoTime
 from engine.rows import Reason, Rows, RowStatus

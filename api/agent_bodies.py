@@ -1,32 +1,23 @@
-"""Bodies that describe an agent: fields, defaults, spellings and the steps of the engine.
+"""Bodies that describe an agent: fields, defaults and spellings; risk_params.py has its risk.
 
-Per cent are kept in parts per million and basis points in hundredths, so a value between two
-steps is refused instead of being rounded silently. What the contract knows but this version
-does not serve is refused by name.
+What the contract knows but this version does not serve is refused by name.
 """
 
 import difflib
 import unicodedata
 from collections.abc import Collection, Mapping
-from decimal import Decimal
 from typing import Annotated, Any, ClassVar, Literal
 
 import msgspec
 from msgspec import Meta
 
-from api.bodies import NOT_BUILT, Body, Check, walk_fields
+from api.bodies import Body, Check, walk_fields
 from api.errors import FieldError, Problem, bad_input
+from api.risk_params import INTERVAL_S_MAX, RiskParams
 from strategies import catalog
 
 Timeframe = Literal["1m", "5m", "15m", "30m", "1h", "4h", "1d"]
 
-PCT_DECIMALS = 4
-BPS_DECIMALS = 2
-USD_DECIMALS = 8
-PCT_MAX = 400_000.0
-POSITION_USD_MIN = 0.01
-POSITION_USD_MAX = 1_000_000_000.0
-INTERVAL_S_MAX = 2_147_483_647
 SYMBOL_CHARACTERS_MAX = 32
 NAME_CHARACTERS_MAX = 100
 QUOTES = ("USDT", "USDC", "USD", "EUR", "BTC")
@@ -40,30 +31,6 @@ JOINERS = "\u200c\u200d"
 """Formats that some scripts and emoji need."""
 
 
-def at_most_decimals(value: float, decimals: int) -> str | None:
-    """What is wrong with a number that has more decimals than its field keeps."""
-    exponent = Decimal(repr(value)).normalize().as_tuple().exponent
-    if isinstance(exponent, int) and -exponent > decimals:
-        return f"expected at most {decimals} decimals"
-    return None
-
-
-def _pct(value: float) -> str | None:
-    return at_most_decimals(value, PCT_DECIMALS)
-
-
-def _bps(value: float) -> str | None:
-    return at_most_decimals(value, BPS_DECIMALS)
-
-
-def _usd(value: float) -> str | None:
-    return at_most_decimals(value, USD_DECIMALS)
-
-
-def _fixed_only(value: str) -> str | None:
-    return None if value == "fixed" else f"{value} is {NOT_BUILT}"
-
-
 def _readable(value: str) -> str | None:
     """Any language and emoji; nothing that breaks or turns a line of a log or a page."""
     kinds = {unicodedata.category(each) for each in value if each not in JOINERS}
@@ -71,38 +38,6 @@ def _readable(value: str) -> str | None:
         return "expected no control characters"
     visible = any(kind[0] not in "ZC" for kind in kinds)
     return None if visible else "expected at least one visible character"
-
-
-Pct = Annotated[float, Meta(gt=0, le=PCT_MAX)]
-Bps = Annotated[float, Meta(ge=0, le=655.35)]
-PositionUsd = Annotated[float, Meta(ge=POSITION_USD_MIN, le=POSITION_USD_MAX)]
-LossUsd = Annotated[float, Meta(gt=0, le=POSITION_USD_MAX)]
-
-
-class RiskParams(Body, frozen=True, kw_only=True):
-    """Sizes, exits and costs of an agent, with the defaults of the contract."""
-
-    not_built = frozenset(
-        {"atr_multiple", "reward_risk_ratio", "trailing_stop_pct", "max_drawdown_pct"}
-    )
-    checks: ClassVar[Mapping[str, Check]] = {
-        "max_position_usd": _usd,
-        "stop_loss_pct": _pct,
-        "take_profit_pct": _pct,
-        "tp_sl_mode": _fixed_only,
-        "max_session_loss_usd": _usd,
-        "fee_bps": _bps,
-        "slippage_bps": _bps,
-    }
-
-    max_position_usd: PositionUsd = 100.0
-    stop_loss_pct: Pct = 2.0
-    take_profit_pct: Pct = 4.0
-    leverage: Annotated[int, Meta(ge=1, le=125)] = 1
-    tp_sl_mode: Literal["fixed", "dynamic"] = "fixed"
-    max_session_loss_usd: LossUsd | None = None
-    fee_bps: Bps = 10.0
-    slippage_bps: Bps = 1.0
 
 
 class CreateAgent(Body, frozen=True, kw_only=True):

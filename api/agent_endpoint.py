@@ -13,19 +13,18 @@ import msgspec
 from msgspec import Meta
 
 from adapters.db.agents import Agent
-from api.agent_bodies import (
+from api.agent_bodies import SYMBOL_CHARACTERS_MAX, Timeframe
+from api.bodies import Body, Check
+from api.errors import FieldError, Problem
+from api.risk_params import (
     INTERVAL_S_MAX,
     PCT_DECIMALS,
     PCT_MAX,
     POSITION_USD_MAX,
     POSITION_USD_MIN,
-    SYMBOL_CHARACTERS_MAX,
     USD_DECIMALS,
-    Timeframe,
     at_most_decimals,
 )
-from api.bodies import NOT_BUILT, Body, Check
-from api.errors import FieldError, Problem
 from api.status import AgentStatus, StatusWord
 
 Amount = Annotated[float, Meta(gt=0, le=POSITION_USD_MAX)]
@@ -36,6 +35,7 @@ FIELD_OF: Mapping[str, str] = {
     "risk_params.leverage": "leverage",
     "risk_params.take_profit_pct": "tp_pct",
     "risk_params.stop_loss_pct": "sl_pct",
+    "risk_params.tp_sl_mode": "tp_sl_mode",
     "interval_seconds": "poll_seconds",
     "timeframe": "primary_timeframe",
 }
@@ -43,10 +43,6 @@ FIELD_OF: Mapping[str, str] = {
 
 
 NOTIONAL = f"expected amount_usdt x leverage from {POSITION_USD_MIN:g} to {POSITION_USD_MAX:,.0f}"
-
-
-def _fixed_only(value: str) -> str | None:
-    return None if value == "fixed" else f"{value} is {NOT_BUILT}"
 
 
 def _amount(value: float) -> str | None:
@@ -62,7 +58,6 @@ CHECKS: Mapping[str, Check] = {
     "amount_usdt": _amount,
     "tp_pct": _fraction,
     "sl_pct": _fraction,
-    "tp_sl_mode": _fixed_only,
 }
 
 
@@ -86,7 +81,7 @@ class Start(Body, frozen=True, kw_only=True):
     sl_pct: Fraction | None = None
     primary_timeframe: Timeframe | None = None
     live_mode: bool = False
-    tp_sl_mode: Literal["fixed", "dynamic"] = "fixed"
+    tp_sl_mode: Literal["fixed", "dynamic"] | None = None
 
 
 class Configure(Body, frozen=True, kw_only=True):
@@ -159,6 +154,8 @@ def changed_body(agent: Agent, call: Start | Configure) -> dict[str, Any]:
         risk["take_profit_pct"] = per_cent(call.tp_pct)
     if call.sl_pct is not None:
         risk["stop_loss_pct"] = per_cent(call.sl_pct)
+    if call.tp_sl_mode is not None:
+        risk["tp_sl_mode"] = call.tp_sl_mode
     if call.poll_seconds is not None:
         body["interval_seconds"] = math.ceil(call.poll_seconds)
     return body

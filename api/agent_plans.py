@@ -12,9 +12,10 @@ from typing import Annotated, Any, ClassVar
 
 from msgspec import Meta
 
-from api.agent_bodies import PCT_DECIMALS, AgentConfiguration, patched, read_configuration
+from api.agent_bodies import AgentConfiguration, patched, read_configuration
 from api.bodies import Body, Check, walk_fields
 from api.errors import FieldError, Problem, bad_input
+from api.risk_params import PCT_DECIMALS
 
 FIELD_OF: Mapping[str, str] = {
     "strategy_name": "strategy",

@@ -23,7 +23,7 @@ from adapters.plan_directory import publish_plans
 from adapters.recovery import recover_shard
 from adapters.redis_client import away_as_error
 from adapters.shard_records import Pushed
-from adapters.wanted import payload_of
+from adapters.wanted import payload_of, schema_needed
 from api.agent_bodies import AgentConfiguration
 from api.auth import unauthorized
 from api.errors import Problem, away, not_found
@@ -220,6 +220,7 @@ def row_status(row: np.void | None) -> int:
 
 
 async def _new_agent(hub: Hub, user_id: UUID, wanted: AgentConfiguration) -> NewAgent:
+    _check_schema(hub, wanted)
     return NewAgent(
         user_id=user_id,
         name=wanted.name,
@@ -235,6 +236,7 @@ async def _new_agent(hub: Hub, user_id: UUID, wanted: AgentConfiguration) -> New
 
 
 async def _edit(hub: Hub, wanted: AgentConfiguration) -> Edit:
+    _check_schema(hub, wanted)
     return Edit(
         name=wanted.name,
         symbol=wanted.symbol,
@@ -245,6 +247,16 @@ async def _edit(hub: Hub, wanted: AgentConfiguration) -> Edit:
         risk_params=msgspec.to_builtins(wanted.risk_params),
         plan_id=await _plan(hub, wanted),
     )
+
+
+def _check_schema(hub: Hub, wanted: AgentConfiguration) -> None:
+    """No worker of a pool that is still being upgraded shall meet settings it has no place for."""
+    if schema_needed(msgspec.structs.asdict(wanted.risk_params)) > hub.settings.row_schema:
+        raise Problem(
+            409,
+            "the pool is being upgraded: until then risk_params may hold a fixed stop and target"
+            " and max_session_loss_usd only",
+        )
 
 
 def _is_same(agent: Agent, edit: Edit) -> bool:

@@ -15,6 +15,7 @@ import numpy as np
 
 from adapters.db.agents import Agent
 from api.times import IsoTime, iso_seconds
+from engine.limits import held_back
 from engine.position import liquidation_price, margin_usd, notional_usd, unrealized
 from engine.rows import Action, Reason, RowFlag, RowStatus
 from engine.schedule import SkippedRange, counts
@@ -211,22 +212,29 @@ def last_action(row: np.void, last_tick: int | None, sight: Sight) -> tuple[str 
     """(what the agent did last, why): HOLD when ticks came after its last trade."""
     stored = int(row["last_action"])
     if last_tick is not None and (stored == Action.NONE or int(row["action_slot"]) < last_tick):
-        return "HOLD", _why_held(row, sight)
+        return "HOLD", _why_held(row, sight, last_tick)
     if stored == Action.NONE:
         return None, None
     return Action(stored).name, Reason(int(row["last_reason"])).name.lower()
 
 
-def _why_held(row: np.void, sight: Sight) -> str:
+def _why_held(row: np.void, sight: Sight, last_tick: int) -> str:
     if sight.stale:
         return "the price is stale"
     if sight.signal is None:
         return "no signal"
     if row["side"]:
         return "the position stays open"
+    if row["flags"] & RowFlag.CANNOT_RUN_SAID:
+        return "the strategy cannot run, or a reading is not there; the log says which"
     if abs(sight.signal) < float(row["threshold"]):
         return "the signal is below the threshold"
-    return "waiting for the next tick"
+    halted, pausing, spent = held_back(row.reshape(1), last_tick)
+    if halted[0]:
+        return "entries are halted"
+    if pausing[0]:
+        return "a pause after a loss"
+    return "max_trades_per_day is reached" if spent[0] else "waiting for the next tick"
 
 
 def _price_or_none(price: float) -> float | None:

@@ -4,7 +4,7 @@ A session's P&L is that of its closed trades and, at a price, of the open one wi
 Its equity is max_position_usd and that P&L; a drawdown is measured from the highest equity.
 """
 
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 
@@ -54,14 +54,28 @@ def timed_out(rows: Rows, slot: int) -> Mask:
     return old
 
 
-def may_open(rows: Rows, slot: int) -> Mask:
-    """Flat rows that nothing keeps from opening: no halt, no pause after a loss, trades left."""
-    flags = rows["flags"]
-    may: Mask = (rows["halt"] == _ACTIVE) & ((flags & _MOVING) == 0)
+class HeldBack(NamedTuple):
+    """What keeps flat rows from opening, each by itself."""
+
+    halted: Mask  # or about to move to another symbol
+    pausing: Mask  # after a loss
+    spent: Mask  # has opened as often as it may on this UTC day
+
+
+def held_back(rows: Rows, slot: int) -> HeldBack:
+    flags, limit = rows["flags"], rows["max_trades_per_day"]
     since = slot - rows["action_slot"].astype(np.int64)
-    may &= ((flags & _LAST_LOST) == 0) | (since >= rows["cooldown_s"])
-    limit = rows["max_trades_per_day"]
-    may &= (limit == 0) | (trades_today(rows, slot) < limit)
+    return HeldBack(
+        halted=(rows["halt"] != _ACTIVE) | ((flags & _MOVING) != 0),
+        pausing=((flags & _LAST_LOST) != 0) & (since < rows["cooldown_s"]),
+        spent=(limit > 0) & (trades_today(rows, slot) >= limit),
+    )
+
+
+def may_open(rows: Rows, slot: int) -> Mask:
+    """Flat rows that nothing keeps from opening."""
+    halted, pausing, spent = held_back(rows, slot)
+    may: Mask = ~(halted | pausing | spent)
     return may
 
 

@@ -28,7 +28,9 @@ PLACES_LOCK = 0x41525503
 _SELECT = (
     "SELECT id, user_id, name, symbol, timeframe, strategy_name, strategy_params,"
     " interval_seconds, live_mode, risk_params, plan_id, shard, row, epoch, wanted,"
-    " close_position, asked_epoch, applied_epoch, status, status_detail, created_at, updated_at"
+    " close_position, asked_epoch, applied_epoch, status, status_detail, created_at, updated_at,"
+    " greatest(agents.halt, (SELECT halt FROM users WHERE users.id = agents.user_id),"
+    " (SELECT halt FROM fleet)) AS halt"
     " FROM agents"
 )
 AGENT_BY_ID = _SELECT + " WHERE id = $1"
@@ -72,6 +74,7 @@ class Agent:
 
     asked_epoch is the one in which `wanted` was asked for; edits since have newer ones.
     applied_epoch below epoch: the command may still be on its way. updated_at: of wanted.
+    halt is engine.rows.Halt: the strictest of the agent's, its owner's and the fleet's.
     """
 
     id: UUID
@@ -96,6 +99,7 @@ class Agent:
     status_detail: str
     created_at: datetime
     updated_at: datetime
+    halt: int = 0
 
     @property
     def cursor(self) -> str:
@@ -301,7 +305,7 @@ def missing_reference(error: asyncpg.ForeignKeyViolationError) -> NoSuchPlan | N
     return NoSuchUser("the agent's owner does not exist")
 
 
-def placed(new: NewAgent, shard: int, row: int, epoch: int, now: datetime) -> Agent:
+def placed(new: NewAgent, shard: int, row: int, epoch: int, now: datetime, halt: int = 0) -> Agent:
     """The agent that a new one becomes in its place."""
     values = {name: getattr(new, name) for name in NewAgent.__slots__}
     return Agent(
@@ -316,6 +320,7 @@ def placed(new: NewAgent, shard: int, row: int, epoch: int, now: datetime) -> Ag
         status_detail="",
         created_at=now,
         updated_at=now,
+        halt=halt,
     )
 
 

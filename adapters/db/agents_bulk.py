@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from uuid import UUID
 
 import asyncpg
 
@@ -71,9 +72,19 @@ async def create_agents_bulk(database: Database, new: Sequence[NewAgent]) -> lis
                 ],
             )
             now = await con.fetchval("SELECT now()")
+            halts = await _halts(con, {agent.user_id for agent in new})
     except asyncpg.ForeignKeyViolationError as error:
         raise missing_reference(error) from error
-    return [placed(agent, *places[i], 1, now) for i, agent in enumerate(new)]
+    return [placed(agent, *places[i], 1, now, halts[agent.user_id]) for i, agent in enumerate(new)]
+
+
+async def _halts(con: Connection, owners: set[UUID]) -> dict[UUID, int]:
+    """How far the agents of each owner are held back, whatever they are set to themselves."""
+    found = await con.fetch(
+        "SELECT id, greatest(halt, (SELECT halt FROM fleet)) AS halt FROM users WHERE id = ANY($1)",
+        list(owners),
+    )
+    return {row["id"]: row["halt"] for row in found}
 
 
 async def _plots(con: Connection, symbols: set[str]) -> dict[int, _Plot]:

@@ -25,10 +25,20 @@ class User(Model):
     role = fields.CharField(max_length=16)
     message_seq = fields.BigIntField(db_default=0)  # number of the newest message
     api_key_hash = fields.CharField(max_length=128, unique=True, null=True)  # of the one good key
+    halt = fields.SmallIntField(db_default=0)  # 0 active, 1 reducing, 2 halted: of all agents
     created_at = fields.DatetimeField(db_default=Now())
 
     class Meta:
         table = "users"
+
+
+# What holds for every agent of everybody: one row.
+class Fleet(Model):
+    id = fields.SmallIntField(primary_key=True, generated=False)
+    halt = fields.SmallIntField(db_default=0)
+
+    class Meta:
+        table = "fleet"
 
 
 # One link of a family of refresh tokens; only the hash is kept.
@@ -116,6 +126,7 @@ class Agent(Model):
     close_position = fields.BooleanField(db_default=True)
     asked_epoch = fields.BigIntField(db_default=0)  # in which `wanted` was asked for
     applied_epoch = fields.BigIntField(db_default=0)  # newest one seen in the agent's row
+    halt = fields.SmallIntField(db_default=0)  # the agent's own; the strictest of three counts
     status = fields.CharField(max_length=16, db_default="creating")  # as of the newest event
     status_detail = fields.TextField(db_default="")
     created_at = fields.DatetimeField(db_default=Now())

@@ -13,7 +13,7 @@ from adapters.db.agents import Agent
 from agent_shim import bodies
 from agent_shim.contract import AMOUNT_DECIMALS
 from agent_shim.errors import FIELD_ERRORS_MAX, Refusal
-from api import agent_bodies, agent_endpoint, agent_logs
+from api import agent_bodies, agent_endpoint, agent_logs, risk_params
 from api.bodies import check_fields
 
 JSON = "application/json"
@@ -117,7 +117,6 @@ BAD_FIELDS: list[tuple[str, object, str, str]] = [
     ("primary_timeframe", 60, "literal_error", "expected one of: 1m, 5m, 15m, 30m, 1h, 4h, 1d"),
     ("live_mode", "false", "bool_type", "expected true or false"),
     ("live_mode", 0, "bool_type", "expected true or false"),
-    ("tp_sl_mode", "dynamic", "not_available", "dynamic is not available yet"),
     ("tp_sl_mode", "trailing", "literal_error", "expected one of: fixed, dynamic"),
     ("tp_sl_mode", {}, "literal_error", "expected one of: fixed, dynamic"),
     ("risk_profile", "aggressive", *NOT_YET),
@@ -290,12 +289,12 @@ def test_no_query_where_none_belongs() -> None:
 
 
 def test_the_limits_are_the_hubs() -> None:
-    assert bodies.POSITION_USD_MIN == agent_bodies.POSITION_USD_MIN
-    assert bodies.POSITION_USD_MAX == agent_bodies.POSITION_USD_MAX
-    assert bodies.PCT_MAX == agent_bodies.PCT_MAX
-    assert bodies.PCT_DECIMALS == agent_bodies.PCT_DECIMALS
-    assert AMOUNT_DECIMALS == agent_bodies.USD_DECIMALS
-    assert bodies.INTERVAL_S_MAX == agent_bodies.INTERVAL_S_MAX
+    assert bodies.POSITION_USD_MIN == risk_params.POSITION_USD_MIN
+    assert bodies.POSITION_USD_MAX == risk_params.POSITION_USD_MAX
+    assert bodies.PCT_MAX == risk_params.PCT_MAX
+    assert bodies.PCT_DECIMALS == risk_params.PCT_DECIMALS
+    assert AMOUNT_DECIMALS == risk_params.USD_DECIMALS
+    assert bodies.INTERVAL_S_MAX == risk_params.INTERVAL_S_MAX
     assert bodies.SYMBOL_CHARACTERS_MAX == agent_bodies.SYMBOL_CHARACTERS_MAX
     assert bodies.LOG_LINES_MAX == agent_logs.LOGS_MAX
 

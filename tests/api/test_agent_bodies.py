@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from adapters.price_simulated import SYMBOLS
 from adapters.wanted import in_steps
-from api.agent_bodies import at_most_decimals, read_configuration, spell_symbol
+from api.agent_bodies import read_configuration, spell_symbol
 from api.errors import Problem
+from api.risk_params import at_most_decimals
 
 GOOD = {"symbol": "BTC/USDT", "strategy_name": "momentum_breakout"}
 
@@ -75,9 +76,18 @@ def test_the_contracts_defaults() -> None:
             "take_profit_pct": 4.0,
             "leverage": 1,
             "tp_sl_mode": "fixed",
+            "atr_multiple": 2.0,
+            "reward_risk_ratio": 2.0,
+            "trailing_stop_pct": None,
             "max_session_loss_usd": None,
+            "max_drawdown_pct": None,
             "fee_bps": 10.0,
             "slippage_bps": 1.0,
+            "break_even_pct": None,
+            "time_stop_seconds": None,
+            "cooldown_seconds": None,
+            "max_trades_per_day": None,
+            "sizing_mode": "fixed",
         },
         "auto_start": True,
     }

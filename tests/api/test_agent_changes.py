@@ -1,6 +1,7 @@
 """PATCH, kill-all, the status filter: what is stored, what is sent, what is refused."""
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -20,9 +21,18 @@ RISK = {
     "take_profit_pct": 4.0,
     "leverage": 1,
     "tp_sl_mode": "fixed",
+    "atr_multiple": 2.0,
+    "reward_risk_ratio": 2.0,
+    "trailing_stop_pct": None,
     "max_session_loss_usd": None,
+    "max_drawdown_pct": None,
     "fee_bps": 10.0,
     "slippage_bps": 1.0,
+    "break_even_pct": None,
+    "time_stop_seconds": None,
+    "cooldown_seconds": None,
+    "max_trades_per_day": None,
+    "sizing_mode": "fixed",
 }
 
 
@@ -103,8 +113,8 @@ async def test_an_edit_that_changes_nothing_is_no_command(alice: Account, hub: H
         ({"auto_start": False}, "auto_start", "only when an agent is created"),
         ({"status": "running"}, "status", "unknown field"),
         ({"llm": {}}, "llm", "not available yet"),
-        ({"risk_params": {"trailing_stop_pct": 1}}, "risk_params.trailing_stop_pct",
-         "not available yet"),
+        ({"risk_params": {"trailing_stop_pct": 0}}, "risk_params.trailing_stop_pct",
+         "expected a number >= 0.05"),
         ({"risk_params": {"lever": 1}}, "risk_params.lever", "unknown field"),
         ({"risk_params": 5}, "risk_params", "expected an object"),
         ({"risk_params": {"leverage": 126}}, "risk_params.leverage",
@@ -237,3 +247,23 @@ async def test_pages_of_one_status_are_full(
     assert seen == [["1", "4"], ["6", "7"], ["8"]]
     all_at_once = (await alice.http.get("/api/agents?status=stopped")).json()
     assert [agent["name"] for agent in all_at_once] == list("14678")
+
+
+async def test_settings_wait_until_the_pool_is_upgraded(
+    alice: Account, hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = await make(alice)
+    path = f"/api/agents/{made['id']}"
+    trailing = {"risk_params": {"trailing_stop_pct": 1.5, "stop_loss_pct": 3}}
+    monkeypatch.setattr(hub, "settings", replace(hub.settings, row_schema=1))
+    refused = await alice.http.patch(path, json=trailing)
+    assert (refused.status_code, "being upgraded" in refused.json()["detail"]) == (409, True)
+    body = {"symbol": "BTC", "strategy_name": "breakout", **trailing}
+    assert (await alice.http.post("/api/agents", json=body)).status_code == 409
+    edited = await patch(alice, made["id"], {"risk_params": {"stop_loss_pct": 3}})
+    assert edited["risk_params"]["trailing_stop_pct"] is None
+    assert (await inbox(hub, made["id"]))[-1].stop_loss_ppm == 30_000
+    monkeypatch.undo()
+    edited = await patch(alice, made["id"], trailing)
+    assert edited["risk_params"]["trailing_stop_pct"] == 1.5
+    assert (await inbox(hub, made["id"]))[-1].trailing_stop_bps == 150

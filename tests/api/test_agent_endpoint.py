@@ -22,7 +22,7 @@ from api.agent_endpoint import (
 from api.bodies import check_fields
 from api.hub import Hub
 from api.status import agent_status
-from engine.commands import Wanted
+from engine.commands import ExitMode, Wanted
 from tests.api.conftest import Account
 from tests.api.rows import START, TestHead, advanced, agent, sight
 from tests.api.test_agents import inbox, make
@@ -123,16 +123,19 @@ async def test_start_and_config_with_a_body(
     made = await make(alice)
     path = path_of(made["id"])
     body = {"symbol": "ETHUSDT", "amount_usdt": 40.5, "leverage": 4, "sl_pct": 0.015,
-            "live_mode": False, "indicators": None}  # fmt: skip
+            "live_mode": False, "indicators": None, "tp_sl_mode": "dynamic"}  # fmt: skip
     started = await endpoint.post(f"{path}/start", json=body)
     assert (started.status_code, started.json()["symbol"]) == (200, "ETH/USDT")
+    assert started.json()["tp_sl_mode"] == "dynamic"
     sent = (await inbox(hub, made["id"]))[-1]
     assert (sent.wanted, sent.epoch, sent.leverage) == (Wanted.RUNNING, 2, 4)
     assert (sent.max_position_usd, sent.stop_loss_ppm) == (162.0, 15_000)
+    assert (sent.tp_sl_mode, sent.atr_multiple_centi) == (ExitMode.DYNAMIC, 200)
     changed = await endpoint.post(f"{path}/config", json={"tp_pct": 0.1, "poll_seconds": 2.2})
     assert changed.json() == {"status": "ok", "updated": {"tp_pct": 0.1, "poll_seconds": 2.2}}
     sent = (await inbox(hub, made["id"]))[-1]
     assert (sent.epoch, sent.interval, sent.take_profit_ppm) == (3, 3, 100_000)
+    assert sent.tp_sl_mode == ExitMode.DYNAMIC
     shown = (await alice.http.get(f"/api/agents/{made['id']}")).json()
     assert (shown["symbol"], shown["interval_seconds"]) == ("ETH/USDT", 3)
     assert shown["risk_params"]["max_position_usd"] == 162.0
@@ -146,7 +149,7 @@ BAD_STARTS: list[tuple[dict[str, Any], list[list[str]]]] = [
     ({"tp_pct": -0.1}, [["body", "tp_pct"]]),
     ({"tp_pct": 0.0123456789}, [["body", "tp_pct"]]),
     ({"symbol": "XYZ"}, [["body", "symbol"]]),
-    ({"tp_sl_mode": "dynamic"}, [["body", "tp_sl_mode"]]),
+    ({"tp_sl_mode": "trailing"}, [["body", "tp_sl_mode"]]),
     ({"llm_provider": "x"}, [["body", "llm_provider"]]),
     ({"supervisor_interval_seconds": 60}, [["body", "supervisor_interval_seconds"]]),
     ({"amount_usd": None}, [["body", "amount_usd"]]),

@@ -5,7 +5,8 @@ from typing import Any, get_args
 
 import msgspec
 
-from api.agent_bodies import CreateAgent, RiskParams
+from api.agent_bodies import CreateAgent
+from api.risk_params import RiskParams
 from tests.api.conftest import Account
 from tests.api.refused import GOOD
 

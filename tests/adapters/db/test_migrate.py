@@ -27,7 +27,7 @@ TABLES = {
     "quarantine",
     "source_anchors",
 }
-LATER_TABLES = {"reported_events", "repeatable_requests"}
+LATER_TABLES = {"reported_events", "repeatable_requests", "journal", "market_archive", "fleet"}
 """Those that the first migration did not make."""
 
 
