@@ -99,6 +99,16 @@ class PlanBook:
                 await self._signal(table, missing, late)
         return table
 
+    async def symbols(self, plan_ids: Ints) -> Ints:
+        """A number for the symbol of each of these plans (ascending), by plan id; the same for two
+        plans of one symbol, below 0 for one that is not known.
+        """
+        wanted = plan_ids[plan_ids > 0]
+        if len(wanted):
+            self._plans.make_room(int(wanted[-1]) + 1)
+            await self._learn(wanted)
+        return self._plans.symbol
+
     def _table_of(self, frame: Frame, size: int) -> SlotTable:
         self._plans.make_room(size)
         table = self._tables.get(frame.slot)

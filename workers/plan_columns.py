@@ -81,6 +81,9 @@ class PlanColumns:
         self.plans: dict[int, Plan] = {}
         self.said: dict[int, str] = {}
         """Why a plan cannot run or has failed, where its last signal is that."""
+        self._symbols: dict[str, int] = {}
+        self.symbol = np.full(0, -1, np.int64)
+        """A number for each symbol, below 0 for that of a plan that is not known."""
         self.window = np.full(0, -1, np.int64)
         self.stamp = np.zeros(0, np.int64)
         self.signal = np.full(0, np.nan)
@@ -99,6 +102,7 @@ class PlanColumns:
         self.said.clear()
 
     def make_room(self, size: int) -> None:
+        self.symbol = grown(self.symbol, size, -1)
         self.window = grown(self.window, size, -1)
         self.stamp = grown(self.stamp, size, 0)
         self.signal = grown(self.signal, size, np.nan)
@@ -109,6 +113,7 @@ class PlanColumns:
 
     def add(self, plan_id: int, plan: Plan, window: int) -> None:
         self.plans[plan_id] = plan
+        self.symbol[plan_id] = self._symbols.setdefault(plan.symbol, len(self._symbols))
         self.window[plan_id] = window
         self.hours[plan_id], self.days[plan_id] = plan.open_at.hour_mask, plan.open_at.day_mask
         self.filtered |= not plan.open_at.is_always

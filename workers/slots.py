@@ -19,7 +19,7 @@ from adapters.shard_records import Commit, InboxEntry, ShardState
 from engine.commands import Command, decode_command, encode_command
 from engine.errors import CommandError
 from engine.events import Event, encode_event
-from engine.frames import Frame
+from engine.frames import Frame, Ints
 from engine.isolation import advance_isolated
 from engine.rows import ROW_SCHEMA, ROWS_PER_SHARD, Rows, empty_rows
 from engine.schedule import SkippedRange, due_mask, fold_skipped, next_due
@@ -220,13 +220,15 @@ async def _run_slot(
         plan_ids = np.union1d(plan_ids, [command.plan_id for command in commands])
     if frame is None:
         run.skip(slot, slot, paused=False)
-        run.take(apply_inbox(run.rows, slot, commands, run.skipped, run.folded_slot))
+        symbol = await _symbols(pool, run, plan_ids)
+        run.take(apply_inbox(run.rows, slot, commands, run.skipped, run.folded_slot, symbol))
         return
     table = await pool.plans.table(frame, plan_ids, late)
+    symbol = await _symbols(pool, run, plan_ids)
     entries = pool.entries_open(shard)
     if not entries:
         run.hold()
-    inputs = _inputs(run, table, commands, entries)
+    inputs = _inputs(run, table, symbol, commands, entries)
     try:
         run.take(advance(run.rows, inputs))
     except Exception as error:
@@ -241,7 +243,17 @@ async def _run_slot(
     run.ticks += int(np.count_nonzero(due_mask(run.rows, slot) if commands else due))
 
 
-def _inputs(run: SlotRun, table: SlotTable, commands: list[Command], entries: bool) -> SlotInputs:
+async def _symbols(pool: PoolContext, run: SlotRun, plan_ids: Ints) -> Ints | None:
+    """Symbols by plan id, by which the engine knows that a position has to be closed first.
+
+    Schema 1 has no room for a row that waits for that.
+    """
+    return await pool.plans.symbols(plan_ids) if run.schema > 1 else None
+
+
+def _inputs(
+    run: SlotRun, table: SlotTable, symbol: Ints | None, commands: list[Command], entries: bool
+) -> SlotInputs:
     return SlotInputs(
         slot=table.frame.slot,
         price=table.price,
@@ -256,6 +268,7 @@ def _inputs(run: SlotRun, table: SlotTable, commands: list[Command], entries: bo
         volatility=table.volatility,
         # `cannot_run` is a kind of event that no version reads which has schema 1 only
         cannot_run=table.cannot_run if run.schema > 1 else {},
+        symbol=symbol,
     )
 
 
