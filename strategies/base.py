@@ -148,21 +148,27 @@ class Candles:
     @cached_property
     def has_volume(self) -> bool:
         """Whether the source gives volumes at all, and none below zero."""
-        before, volume = self.closed._survey, self.newest.volume
-        return 0 < before.volume + volume < math.inf and min(before.least_volume, volume) >= 0
+        (total, least), volume = self.closed._volumes, self.newest.volume
+        return 0 < total + volume < math.inf and min(least, volume) >= 0
+
+    # What follows looks at all bars, the forming one too: it is asked of closed bars only.
 
     @cached_property
     def _survey(self) -> "_Survey":
-        """All bars at once, the forming one too: it is asked of closed bars only."""
         if not len(self):
-            return _Survey("", -math.inf, math.inf, 0.0, 0.0)
+            return _Survey("", -math.inf, math.inf)
         # A dot product with itself is the cheapest sum that no NaN and no infinity survives.
         columns = (self.open, self.high, self.low, self.close)
         high, low = float(self.high.max()), float(self.low.min())
         flaw = "" if low > 0 else _NOT_ABOVE_ZERO
         if not all(math.isfinite(column.dot(column)) for column in columns):
             flaw = _NOT_A_NUMBER
-        return _Survey(flaw, high, low, float(self.volume.sum()), float(self.volume.min()))
+        return _Survey(flaw, high, low)
+
+    @cached_property
+    def _volumes(self) -> tuple[float, float]:
+        """The sum and the least of them."""
+        return (float(self.volume.sum()), float(self.volume.min())) if len(self) else (0.0, 0.0)
 
 
 class _Survey(NamedTuple):
@@ -171,8 +177,6 @@ class _Survey(NamedTuple):
     flaw: str
     high: float
     low: float
-    volume: float
-    least_volume: float
 
 
 _NOT_A_NUMBER = "a price of the window is not a number"

@@ -10,7 +10,6 @@ import math
 from collections.abc import Callable
 from typing import TypeVar, TypeVarTuple
 
-import numpy as np
 import talib
 
 from strategies.base import Candles, FloatArray
@@ -100,23 +99,14 @@ def macd(candles: Candles, fast: int, slow: int, signal: int) -> tuple[float, fl
     return line, _smoothed(signal_line, line, signal)
 
 
-def wilder(values: FloatArray, period: int) -> FloatArray:
-    """Wilder's average of values not below zero, the first of which is not looked at.
-
-    TA-Lib has it inside ATR and RSI only: without lows and closes, a true range is the high.
-    """
-    nothing = np.zeros(len(values))
-    averages: FloatArray = talib.ATR(values, nothing, nothing, period)
-    return averages
-
-
 @once
 def _gain_and_loss(bars: Candles, period: int) -> tuple[float, float]:
     """Wilder's averages of the rises and of the falls from close to close."""
-    change = np.zeros(len(bars))
-    np.subtract(bars.close[1:], bars.close[:-1], out=change[1:])
-    rises, falls = np.maximum(change, 0.0), np.maximum(-change, 0.0)
-    return _newest(wilder(rises, period)), _newest(wilder(falls, period))
+    # TA-Lib keeps these two to itself. The range of a bar without height is its step, so an ATR of
+    # closes is the average of both together, and the RSI is the share of the rises in it.
+    both = _newest(talib.ATR(bars.close, bars.close, bars.close, period))
+    rise = both * (_newest(talib.RSI(bars.close, period)) / 100.0)
+    return rise, both - rise
 
 
 def rsi(candles: Candles, period: int) -> float:

@@ -14,7 +14,8 @@ from strategies.indicators import atr_of, once
 
 @once
 def _extremes(bars: Candles, period: int) -> tuple[float, float]:
-    return float(bars.high[-period:].max()), float(bars.low[-period:].min())
+    # Plain numbers: NumPy takes longer to begin than this takes for a few dozen bars.
+    return max(bars.high[-period:].tolist()), min(bars.low[-period:].tolist())
 
 
 def closed_extremes(candles: Candles, period: int) -> tuple[float, float]:
@@ -41,18 +42,19 @@ def supertrend(bars: Candles, period: int, multiple: float) -> tuple[int, float,
     """
     reach = multiple * talib.ATR(bars.high, bars.low, bars.close, period)[period:]
     middle = (bars.high[period:] + bars.low[period:]) / 2
-    trend, upper, lower, before = 0, math.inf, -math.inf, math.nan
+    trend, upper, lower = 0, math.inf, -math.inf
+    above = below = False
     for over, under, close in zip(
         (middle + reach).tolist(), (middle - reach).tolist(), bars.close[period:].tolist(),
         strict=True,
     ):  # fmt: skip
-        if over < upper or before > upper:
+        if above or over < upper:
             upper = over
-        if under > lower or before < lower:
+        if below or under > lower:
             lower = under
-        if close > upper or close < lower:
+        above, below = close > upper, close < lower
+        if above or below:
             trend = trend_after(trend, close, upper, lower)
-        before = close
     return trend, upper, lower
 
 
@@ -107,14 +109,13 @@ def support_and_resistance(
 
     Near is within the reach of the level: `zone` x ATR(period), in price.
     """
-    lows, highs = bars.low[-period:], bars.high[-period:]
-    support, resistance = float(lows.min()), float(highs.max())
+    lows, highs = bars.low[-period:].tolist(), bars.high[-period:].tolist()
+    support, resistance = min(lows), max(highs)
     reach = zone * atr_of(bars, period)
-    low, high = (
-        np.count_nonzero(lows <= support + reach),
-        np.count_nonzero(highs >= resistance - reach),
-    )
-    return support, resistance, reach, int(low), int(high)
+    near_support, near_resistance = support + reach, resistance - reach
+    at_support = sum([low <= near_support for low in lows])
+    at_resistance = sum([high >= near_resistance for high in highs])
+    return support, resistance, reach, at_support, at_resistance
 
 
 @once
@@ -128,9 +129,9 @@ def _volume_average(bars: Candles, period: int) -> tuple[float, float, float]:
     newest = float(typical[-1])
     # From the newest, so that prices that are all the same have a deviation of exactly zero.
     apart = typical - newest
-    mean = float((apart * volume).sum()) / total
+    mean = float(apart.dot(volume)) / total
     apart -= mean
-    return total, newest + mean, float((apart * apart * volume).sum())
+    return total, newest + mean, float((apart * apart).dot(volume))
 
 
 def vwap_and_deviation(candles: Candles, period: int) -> tuple[float, float]:

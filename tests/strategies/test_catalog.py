@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from strategies import catalog
@@ -154,6 +154,7 @@ def test_the_fast_period_stays_below_the_slow_one() -> None:
 
 
 @every_strategy
+@settings(max_examples=40)
 @given(data=st.data())
 def test_snapping_stays_in_range_and_is_done_once(strategy: Strategy, data: st.DataObject) -> None:
     given = {

@@ -5,6 +5,7 @@ family of strategies in tests/strategies/oracles. Only the grading, 0.5 at the t
 """
 
 from collections.abc import Callable, Iterator
+from functools import cache
 
 import pytest
 from talipp.ohlcv import OHLCV
@@ -44,17 +45,22 @@ RECORDINGS = {
 TIMES_ASKED = {"dual_momentum": 4, "bollinger_squeeze": 4, "variance_ratio": 4}
 
 
-def windows(recorded: Callable[[str], Candles], times: int = 1) -> Iterator[Candles]:
+def windows(
+    recorded: Callable[[str], Candles], times: int
+) -> Iterator[tuple[Candles, list[OHLCV]]]:
     for name, stride in RECORDINGS.items():
         candles = recorded(name)
+        bars = as_bars(candles)
         for end in range(500, len(candles), stride // times):
             cut = slice(end - 500, end)
-            yield Candles(
+            window = Candles(
                 candles.time[cut], candles.open[cut], candles.high[cut],
                 candles.low[cut], candles.close[cut], candles.volume[cut],
             )  # fmt: skip
+            yield window, bars[cut]
 
 
+@cache
 def as_bars(candles: Candles) -> list[OHLCV]:
     columns = (candles.open, candles.high, candles.low, candles.close, candles.volume)
     return [OHLCV(*row) for row in zip(*(column.tolist() for column in columns), strict=True)]
@@ -64,11 +70,11 @@ def as_bars(candles: Candles) -> list[OHLCV]:
 def test_signal_is_what_the_oracle_says(name: str, recorded: Callable[[str], Candles]) -> None:
     strategy, oracle = catalog.get(name), ORACLES[name]
     seen = []
-    for candles in windows(recorded, TIMES_ASKED.get(name, 1)):
+    for candles, bars in windows(recorded, TIMES_ASKED.get(name, 1)):
         if strategy.needs_volume and not candles.volume.any():
             assert not catalog.evaluate(strategy, candles, {}).can_run
             continue
-        expected = oracle(as_bars(candles), candles.close.tolist())
+        expected = oracle(bars, candles.close.tolist())
         signal = catalog.evaluate(strategy, candles, {})
         # Averages of Wilder's kind start a bar apart in the two libraries; 500 bars wear that off.
         assert signal.value == pytest.approx(expected, abs=1e-7), signal.detail

@@ -15,7 +15,7 @@ COLUMNS = ("open", "high", "low", "close")
 every_strategy = pytest.mark.parametrize(
     "strategy", catalog.STRATEGIES, ids=lambda strategy: strategy.name
 )
-quick = settings(max_examples=40, deadline=None)
+quick = settings(max_examples=25, deadline=None)
 LONGEST_WARM_UP = max(strategy.warm_up_bars() for strategy in catalog.STRATEGIES)
 
 # What they read moves with highs and lows, whether the closes move or not.
@@ -172,6 +172,7 @@ def test_a_broken_price_in_the_window_gives_nothing(
 
 
 @every_strategy
+@quick
 @given(bars=st.integers(1, WINDOW_BARS + 5), price=st.floats(1e-9, 1e9))
 def test_a_price_that_stands_still_gives_nothing(
     strategy: Strategy, bars: int, price: float
@@ -239,7 +240,7 @@ def test_a_price_that_came_to_rest_gives_nothing(name: str, rest: int, candles: 
     bars = rows(candles)
     bars = bars[-WINDOW_BARS:]
     bars[-rest:, 1:5] = bars[-1, 4]
-    remembered = {200: 0.05, 490: 1e-6}.get(rest, 1e-9)
+    remembered = {200: 0.05, 490: 1e-4}.get(rest, 1e-9)
     assert value(catalog.get(name), Candles.from_bars(bars)) == pytest.approx(0.0, abs=remembered)
 
 
