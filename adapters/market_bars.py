@@ -49,11 +49,15 @@ class HistorySource(Protocol):
 class WindowStore:
     """The windows of one process, for one run of Redis."""
 
-    def __init__(self, redis: Redis, scripts: MarketScripts, source: HistorySource) -> None:
+    def __init__(self, redis: Redis, scripts: MarketScripts, source: HistorySource | None) -> None:
         self._redis = redis
         self._scripts = scripts
         self._source = source
         self._held: dict[WindowName, BarColumns] = {}
+
+    def use(self, source: HistorySource) -> None:
+        """See MarketStore.use."""
+        self._source = source
 
     def forget(self) -> None:
         """Drops everything, for another run of Redis."""
@@ -146,6 +150,8 @@ class WindowStore:
     async def _lay(
         self, name: WindowName, base: int, begun: float, numbers: Ints, bars: Floats
     ) -> tuple[Ints, Floats]:
+        if self._source is None:
+            raise WindowGone("it is not settled yet where prices come from")
         # Off the loop: a source may need some milliseconds, and others are ticking.
         history = await asyncio.to_thread(self._source.history, *name, begun)
         if not len(history):

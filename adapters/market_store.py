@@ -71,7 +71,7 @@ class FrameAnswer:
 
 
 class MarketStore:
-    """The market of one process. Any number of tasks may share it.
+    """The market of one process. Any number of tasks may share it. Without a source it only reads.
 
     on_anchor(source, slot, position) is awaited after a frame that moved the anchor of a recording,
     and once a minute; anchor_of_record(source) is asked when Redis has no anchor for the source.
@@ -81,7 +81,7 @@ class MarketStore:
     def __init__(
         self,
         redis: Redis,
-        source: PriceSource | LivePrices,
+        source: PriceSource | LivePrices | None,
         *,
         on_anchor: OnAnchor | None = None,
         anchor_of_record: AnchorOfRecord | None = None,
@@ -95,6 +95,11 @@ class MarketStore:
         self._run_id = ""
         self._frames: dict[int, Frame] = {}
         self._windows = WindowStore(redis, self._scripts, source)
+
+    def use(self, source: PriceSource | LivePrices) -> None:
+        """Takes up a source that was not settled when this process started, or is another now."""
+        self.source = source
+        self._windows.use(source)
 
     def seen_run_id(self, run_id: str) -> None:
         """Forgets what belongs to another run of Redis. Whoever reads a run_id may tell it here."""
@@ -115,7 +120,9 @@ class MarketStore:
             reply = await self._scripts.look(slot)
             self.seen_run_id(reply.run_id)
             while reply.kind in {"make", "retry"}:
-                reply = await self._make(slot, reply)
+                if self.source is None:
+                    return FrameAnswer("never", now=reply.now)
+                reply = await self._make(self.source, slot, reply)
                 self.seen_run_id(reply.run_id)
             if reply.kind == "frame":
                 return FrameAnswer("frame", self._remember(decode_frame(reply.frame)), reply.now)
@@ -141,9 +148,11 @@ class MarketStore:
             del self._frames[min(self._frames)]
         return frame
 
-    async def _make(self, slot: int, reply: FrameReply) -> FrameReply:
+    async def _make(
+        self, source: PriceSource | LivePrices, slot: int, reply: FrameReply
+    ) -> FrameReply:
         """Builds the frame on the newest one and offers it; the answer is that of the script."""
-        source, identity = self.source, self.source.identity
+        identity = source.identity
         before = None if reply.newest is None else await self._stored(reply.newest)
         known, last_slot = reply.anchor, reply.newest or 0
         if known is not None and known.source != identity:
@@ -158,7 +167,7 @@ class MarketStore:
                 # better leave a minute out than show one twice.
                 last_slot = min(slot - 1, known.slot + ANCHOR_TOLD_EVERY_S)
         resumed = last_slot <= reply.born_slot
-        anchor, frame, bars = await self._build(before, known, last_slot, slot, resumed)
+        anchor, frame, bars = await _build(source, before, known, last_slot, slot, resumed)
         data = encode_frame(frame)
         moved = anchor != reply.anchor
         answer = await self._scripts.store(
@@ -170,18 +179,6 @@ class MarketStore:
             told = Anchor(identity, slot, anchor.seconds_at(slot), anchor.speed)
             await self._on_anchor(identity, slot, told.position)
         return FrameReply("frame", answer.run_id, answer.now, frame=data)
-
-    async def _build(
-        self, before: Frame | None, known: Anchor | None, last_slot: int, slot: int, resumed: bool
-    ) -> tuple[Anchor, Frame, list[ClosedBar]]:
-        source = self.source
-        if isinstance(source, LivePrices):
-            # Nothing to keep: the anchor only says whose the frames are.
-            anchor = known or Anchor(source.identity, slot - 1, 0.0, 1.0)
-            return anchor, *await source.frame(before, slot)
-        anchor = source.anchor(known, last_slot, slot, resumed=resumed)
-        pieces = source.pieces(before, slot, anchor)
-        return anchor, *next_frame(before, pieces, slot, source.name)
 
     async def window(self, symbol: str, timeframe: str, frame: Frame) -> Window:
         """One window; see windows()."""
@@ -226,3 +223,21 @@ class MarketStore:
     async def get_signals(self, slot: int) -> SlotSignals:
         """All signals of a slot so far."""
         return decode_signals(await self._redis.get(keys.market_signals(slot)) or b"")
+
+
+async def _build(
+    source: PriceSource | LivePrices,
+    before: Frame | None,
+    known: Anchor | None,
+    last_slot: int,
+    slot: int,
+    resumed: bool,
+) -> tuple[Anchor, Frame, list[ClosedBar]]:
+    """A frame on the one before, the anchor that it was made with, and the bars that closed."""
+    if isinstance(source, LivePrices):
+        # Nothing to keep: the anchor only says whose the frames are.
+        anchor = known or Anchor(source.identity, slot - 1, 0.0, 1.0)
+        return anchor, *await source.frame(before, slot)
+    anchor = source.anchor(known, last_slot, slot, resumed=resumed)
+    pieces = source.pieces(before, slot, anchor)
+    return anchor, *next_frame(before, pieces, slot, source.name)

@@ -1,7 +1,8 @@
-"""What the hub knows of prices beyond frames: which symbols there are, and who is to be followed.
+"""What the hub knows of prices beyond frames: their source, which symbols there are, and who is to
+be followed.
 
 Symbols of a function source are those it has; a live source's are in Redis, written by whoever
-streams, and read again every few seconds.
+streams, and read again every few seconds. So is what `auto` stands for.
 """
 
 import asyncio
@@ -11,8 +12,18 @@ from typing import Final
 
 from adapters.live_frames import LivePrices
 from adapters.live_table import LivePrice
+from adapters.market_store import MarketStore
+from adapters.price_choice import (
+    AUTO,
+    PriceChoice,
+    open_prices,
+    says,
+    settled,
+    settled_settings,
+)
 from adapters.prices import PriceSource
-from adapters.redis_client import AWAY
+from adapters.redis_client import AWAY, Redis
+from adapters.settings import Settings
 
 SYMBOLS_EVERY_S: Final = 5.0
 UNKNOWN_EVERY_S: Final = 0.25
@@ -22,46 +33,77 @@ log = logging.getLogger(__name__)
 
 
 class PriceDesk:
-    """One for each hub process. clock: Unix seconds of Redis."""
+    """One for each hub process. source: a function that was opened already; clock: Unix seconds of
+    Redis. `market` reads and makes frames, of the source once it is settled.
+    """
 
-    def __init__(self, source: PriceSource | LivePrices, clock: Callable[[], float]) -> None:
-        self.source = source
+    def __init__(
+        self,
+        settings: Settings,
+        redis: Redis,
+        clock: Callable[[], float],
+        source: PriceSource | None = None,
+    ) -> None:
+        self._settings = settings
+        self._redis = redis
         self._clock = clock
+        self._choice: PriceChoice | None = None
         self._known: tuple[str, ...] | None = None
+        self._is_auto = source is None and settings.price_source == AUTO
+        self.source: PriceSource | LivePrices | None = source
+        if source is None and not self._is_auto:
+            self.source = open_prices(settings, redis)
+        self.market = MarketStore(redis, self.source)
 
     @property
-    def is_live(self) -> bool:
-        """Whether prices are those of a market, now."""
-        return isinstance(self.source, LivePrices)
+    def live(self) -> LivePrices | None:
+        """The source, if its prices are those of a market, now."""
+        return self.source if isinstance(self.source, LivePrices) else None
+
+    @property
+    def says(self) -> str | None:
+        """Where prices come from, in one plain line; None while that is not settled."""
+        if self.source is None:
+            return None
+        settings = self._settings
+        if self._choice is not None:
+            settings = settled_settings(settings, self._choice)
+        return says(settings, self._choice)
 
     @property
     def symbols(self) -> tuple[str, ...] | None:
-        """Every symbol that has prices; None while a live source has not said them."""
-        if isinstance(self.source, LivePrices):
+        """Every symbol that has prices; None while nobody has said them."""
+        if self.source is None or isinstance(self.source, LivePrices):
             return self._known
         return self.source.symbols
 
     async def learn(self) -> None:
-        """Reads the symbols of a live source once. Raises what says that Redis is away."""
-        if isinstance(self.source, LivePrices):
-            self._known = await self.source.table.known_symbols(self.source.name) or self._known
+        """Reads what may change, once. Raises what says that Redis is away."""
+        if self._is_auto:
+            choice = await settled(self._redis)
+            if choice is not None and choice != self._choice:
+                self._choice, self._known = choice, None
+                self.source = open_prices(settled_settings(self._settings, choice), self._redis)
+                self.market.use(self.source)
+        if self.live is not None:
+            self._known = await self.live.table.known_symbols(self.live.name) or self._known
 
     async def keep(self) -> None:
-        """Reads them again and again, until it is canceled."""
-        while self.is_live:
+        """Reads it again and again, until it is canceled."""
+        while self._is_auto or self.live is not None:
             try:
                 await self.learn()
             except AWAY as error:
-                log.warning("the symbols of the price source cannot be read: %s", error)
-            await asyncio.sleep(UNKNOWN_EVERY_S if self._known is None else SYMBOLS_EVERY_S)
+                log.warning("the price source cannot be read: %s", error)
+            await asyncio.sleep(UNKNOWN_EVERY_S if self.symbols is None else SYMBOLS_EVERY_S)
 
     async def follow(self, symbol: str) -> None:
         """Has the stream follow a symbol from now on, for some minutes at least."""
-        if isinstance(self.source, LivePrices):
-            await self.source.table.ask(symbol, self._clock())
+        if self.live is not None:
+            await self.live.table.ask(symbol, self._clock())
 
     async def price(self, symbol: str) -> LivePrice | None:
         """The newest price of a live source, None where nothing was seen of the symbol yet."""
-        if not isinstance(self.source, LivePrices):
+        if self.live is None:
             return None
-        return (await self.source.table.prices([symbol])).get(symbol)
+        return (await self.live.table.prices([symbol])).get(symbol)

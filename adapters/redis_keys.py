@@ -105,6 +105,16 @@ def market_asked() -> str:
     return f"{PREFIX}{{market}}:asked"
 
 
+def market_choice() -> str:
+    """String (JSON): what the price source `auto` stands for. Short TTL, kept by the workers."""
+    return f"{PREFIX}{{market}}:choice"
+
+
+def market_choosing() -> str:
+    """String: somebody is deciding that. Short TTL."""
+    return f"{PREFIX}{{market}}:choosing"
+
+
 def market_symbols() -> str:
     """String (JSON): the live source and every symbol it has prices for. No TTL."""
     return f"{PREFIX}{{market}}:symbols"

@@ -113,8 +113,8 @@ class Settings:
     price_source: str = _setting(
         "ARTIC_PRICE_SOURCE",
         read.price_source,
-        "`pyth`, `exchange`, `simulated`, `replay:FILE[@SPEED][,FILE...]`, or `auto` (simulated"
-        " for now)",
+        "`pyth`, `exchange`, `simulated`, `replay:FILE[@SPEED][,FILE...]`, or `auto`: pyth if its"
+        " key is set, else exchange if it answers within 5 s, else simulated",
         default="auto",
     )
     pyth_url: str = _setting(

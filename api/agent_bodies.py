@@ -24,6 +24,7 @@ QUOTES = ("USDT", "USDC", "USD", "EUR", "BTC")
 QUOTE_BY_DEFAULT = "USDT"
 NEAREST_MAX = 3
 NEAREST_LIKENESS = 0.75
+LIVE_NOT_BUILT = "live_mode is not available yet: leave it out for paper trading"
 SEE_SYMBOLS = "see GET /api/market/symbols"
 UNREADABLE = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 """Unicode's categories of controls, formats (that turn the direction of writing), separators."""
@@ -90,11 +91,13 @@ def spell_symbol(given: str) -> str | None:
     return f"{text}/{QUOTE_BY_DEFAULT}"
 
 
-def read_configuration(value: object, symbols: Collection[str]) -> AgentConfiguration:
+def read_configuration(
+    value: object, symbols: Collection[str], no_live_mode: str = LIVE_NOT_BUILT
+) -> AgentConfiguration:
     """The configuration that a create body asks for, `symbols` being those that have prices.
 
     Raises:
-        Problem: 422 with every bad field, 409 for live_mode, which is not served.
+        Problem: 422 with every bad field, 409 for live_mode, with why it is not served.
     """
     body, errors = walk_fields(value, CreateAgent)
     given = value if isinstance(value, dict) else {}
@@ -104,7 +107,7 @@ def read_configuration(value: object, symbols: Collection[str]) -> AgentConfigur
     if errors or body is None:
         raise bad_input(errors)
     if body.live_mode:
-        raise Problem(409, "live_mode is not available yet: leave it out for paper trading")
+        raise Problem(409, no_live_mode)
     return AgentConfiguration(
         name=body.name or f"{body.strategy_name} {symbol}",
         symbol=symbol,

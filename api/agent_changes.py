@@ -70,7 +70,7 @@ def create_body(agent: Agent) -> dict[str, Any]:
 
 
 def _configuration(hub: Hub, patch: object, agent: Agent) -> AgentConfiguration:
-    return read_configuration(patched(create_body(agent), patch), hub.symbols)
+    return read_configuration(patched(create_body(agent), patch), hub.symbols, hub.no_live_mode)
 
 
 def _planned(hub: Hub, plan: object, agent: Agent) -> AgentConfiguration:

@@ -40,7 +40,7 @@ async def create_agent(request: Request) -> Response:
     hub, caller = hub_of(request), caller_of(request)
     key = idempotency_key(request)
     body = await read_json(request)
-    wanted = read_configuration(body, hub.symbols)
+    wanted = read_configuration(body, hub.symbols, hub.no_live_mode)
     async with away_as_error():
         await hub.prices.follow(wanted.symbol)
     if key is None:

@@ -16,9 +16,7 @@ from adapters.broadcasts import Broadcasts
 from adapters.db.connection import close_database, open_database
 from adapters.db.errors import DatabaseAway, DatabaseRefused
 from adapters.errors import RedisAway
-from adapters.market_store import MarketStore
 from adapters.passwords import PasswordHasher, PasswordsBusy
-from adapters.price_choice import open_prices
 from adapters.price_desk import PriceDesk
 from adapters.prices import PriceSource
 from adapters.queue import JobQueue
@@ -103,8 +101,8 @@ async def open_hub(settings: Settings, source: PriceSource | None = None) -> Asy
         stack.callback(passwords.close)
         clock = HubClock(RedisClock(state_redis))
         shards = ShardStore(state_redis, settings.row_schema)
-        prices = PriceDesk(source or open_prices(settings, state_redis), clock.now)
-        sights = Sights(MarketStore(state_redis, prices.source), clock)
+        prices = PriceDesk(settings, state_redis, clock.now, source)
+        sights = Sights(prices.market, clock)
         hearing = open_redis(settings.redis_url, max_connections=1, retries=False)
         stack.push_async_callback(hearing.aclose)
         broadcasts = Broadcasts(hearing)

@@ -256,5 +256,14 @@ OPENED: Final = {
     "leverage": 1,
 }
 LINES: Final = {"agent_id": AGENT_ID, "entries": [ENTRY]}
-READY: Final = {"ready": True, "dependencies": {"database": "ok", "redis": "ok"}}
-NOT_READY: Final = {"ready": False, "dependencies": {"database": "away", "redis": "ok"}}
+SIMULATED: Final = "prices are simulated (seeded random walks; no market is asked)"
+READY: Final = {
+    "ready": True,
+    "dependencies": {"database": "ok", "redis": "ok"},
+    "prices": SIMULATED,
+}
+NOT_READY: Final = {
+    "ready": False,
+    "dependencies": {"database": "away", "redis": "ok"},
+    "prices": SIMULATED,
+}

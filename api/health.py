@@ -30,6 +30,8 @@ class ReadyAnswer(msgspec.Struct, frozen=True):
 
     ready: bool
     dependencies: Dependencies
+    prices: str | None
+    """Where they come from, in one plain line; null while that is not settled."""
 
 
 async def health(request: Request) -> Response:
@@ -42,7 +44,7 @@ async def ready(request: Request) -> Response:
     hub = hub_of(request)
     database, redis = await asyncio.gather(_check_database(hub), _check_redis(hub))
     is_ready = database == redis == "ok"
-    told = ReadyAnswer(is_ready, Dependencies(database, redis))
+    told = ReadyAnswer(is_ready, Dependencies(database, redis), hub.prices.says)
     if is_ready:
         return answer(told)
     return answer(told, 503, {"Retry-After": str(RETRY_AFTER_S)})

@@ -17,6 +17,7 @@ from adapters.shard_rows import ShardRows
 from adapters.shard_store import ShardStore
 from adapters.tokens import AccessTokens
 from api.agent_answers import AgentAnswers
+from api.agent_bodies import LIVE_NOT_BUILT
 from api.api_keys import ApiKeys
 from api.clock import HubClock
 from api.directory import AgentDirectory
@@ -26,6 +27,8 @@ from api.logins import Logins
 from api.request_limit import RequestLimit
 from api.sights import Sights
 from api.statuses import Statuses
+
+UNSETTLED = "it is not settled yet where prices come from"
 
 log = logging.getLogger("artic.hub")
 
@@ -62,6 +65,13 @@ class Hub:
         if known is None:
             raise away("the list of symbols")
         return known
+
+    @property
+    def no_live_mode(self) -> str:
+        """Why no agent may trade for real, here and now."""
+        if self.prices.live is not None:
+            return LIVE_NOT_BUILT
+        return f"live_mode needs the prices of a market, and here {self.prices.says or UNSETTLED}"
 
 
 def hub_of(connection: HTTPConnection) -> Hub:

@@ -178,7 +178,7 @@ def _fields(given: object) -> dict[str, Any]:
 
 def _configuration(hub: Hub, call: Start | Configure, agent: Agent) -> AgentConfiguration:
     try:
-        return read_configuration(changed_body(agent, call), hub.symbols)
+        return read_configuration(changed_body(agent, call), hub.symbols, hub.no_live_mode)
     except Problem as problem:
         raise in_endpoint_words(problem) from problem
 

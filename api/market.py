@@ -58,9 +58,9 @@ async def get_price(request: Request) -> Response:
     query = read_query(request, ReadPrice)
     symbol = known_symbol(hub, query.symbol)
     async with away_as_error():
-        found = await (_streamed(hub, symbol) if hub.prices.is_live else _of_frame(hub, symbol))
+        found = await (_streamed(hub, symbol) if hub.prices.live else _of_frame(hub, symbol))
         now = hub.clock.slot()
-    if found is None:
+    if found is None or hub.prices.source is None:
         raise away(f"the price of {symbol}")
     return answer(
         PriceAnswer(

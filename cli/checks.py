@@ -37,17 +37,6 @@ def check_price_source(source: str) -> None:
             raise CommandError(f"ARTIC_PRICE_SOURCE: there is no file {path}")
 
 
-def price_line(source: str) -> str:
-    """Where prices come from, in plain words."""
-    if source.startswith("replay:"):
-        return f"Prices: replayed from {source.removeprefix('replay:')}"
-    if source == "pyth":
-        return "Prices: streamed from Pyth"
-    if source == "exchange":
-        return "Prices: streamed from an exchange"
-    return "Prices: simulated (seeded random walks; no market is asked)"
-
-
 def _hold(held: ExitStack, host: str, port: int, flag: str) -> None:
     try:
         family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]

@@ -12,6 +12,8 @@ from cli.terminal import CommandError
 
 _READY_S = 60.0
 _POLL_S = 0.05
+_SETTLED_S = 12.0
+"""What the choice of a price source may take: an exchange has five seconds to answer."""
 
 
 async def until_ready(settings: Settings, children: Sequence[Child]) -> None:
@@ -33,6 +35,21 @@ async def until_ready(settings: Settings, children: Sequence[Child]) -> None:
                     f"the hub is not ready after {_READY_S:g} s: see {settings.data_dir}/logs"
                 )
             await asyncio.sleep(_POLL_S)
+
+
+async def price_line(settings: Settings) -> str | None:
+    """Where prices come from, as the hub says it once it is settled; None if it does not."""
+    deadline = time.monotonic() + _SETTLED_S
+    async with httpx.AsyncClient(base_url=settings.own_hub_url, trust_env=False) as hub:
+        while time.monotonic() < deadline:
+            try:
+                told = (await hub.get("/ready")).json().get("prices")
+            except (httpx.HTTPError, ValueError, AttributeError):
+                return None
+            if told:
+                return str(told).capitalize()[:1] + str(told)[1:]
+            await asyncio.sleep(_POLL_S)
+    return None
 
 
 async def _is_healthy(hub: httpx.AsyncClient) -> bool:

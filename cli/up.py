@@ -20,14 +20,14 @@ from adapters.embedded_redis import EmbeddedRedis, check_redis
 from adapters.errors import AdapterError
 from adapters.processes import ProcessError
 from adapters.settings import Settings, SettingsError, load_settings
-from cli.checks import check_ports, check_price_source, price_line
+from cli.checks import check_ports, check_price_source
 from cli.child import Child, ending
 from cli.data_folder import stop_leftovers, take_folder
 from cli.demo import FILE_NAME as demo_file
 from cli.demo import open_demo
 from cli.own_secrets import own_secrets
 from cli.parts import MakeParts, Parts
-from cli.readiness import until_ready
+from cli.readiness import price_line, until_ready
 from cli.running import told_to_others
 from cli.terminal import CommandError, complain, say
 
@@ -120,7 +120,8 @@ class Supervisor:
         running.enter_context(told_to_others(settings))
         say(f"Hub ready on {settings.own_hub_url} ({time.monotonic() - began:.1f} s)")
         say(f"Agent endpoint on http://{settings.shim_host}:{settings.shim_port}")
-        say(price_line(settings.price_source))
+        if (line := await price_line(settings)) is not None:
+            say(line)
         if self._options.with_demo:
             await _tell_demo(settings)
         say("Ctrl-C stops everything.")

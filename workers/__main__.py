@@ -21,7 +21,14 @@ from adapters.db.connection import close_database, open_database
 from adapters.errors import AdapterError
 from adapters.log import configure_logging
 from adapters.market_store import MarketStore
-from adapters.price_choice import open_prices
+from adapters.price_choice import (
+    AUTO,
+    check_prices,
+    forget_choice,
+    open_prices,
+    says,
+    settle,
+)
 from adapters.queue import JobQueue, open_arq
 from adapters.redis_client import AWAY, open_redis
 from adapters.redis_clock import RedisClock
@@ -30,6 +37,7 @@ from adapters.shard_store import ShardStore
 from workers.anchors import AnchorKeeper
 from workers.archive_job import archive_rest
 from workers.context import PoolContext
+from workers.exchange_child import probe_exchange
 from workers.plan_book import PlanBook
 from workers.process import WorkerProcess
 from workers.settings import QUEUES
@@ -44,6 +52,11 @@ async def open_pool(settings: Settings) -> AsyncIterator[PoolContext]:
     queue_redis = open_redis(settings.queue_redis_url)
     clock = RedisClock(state_redis)
     await clock.refresh()
+    choice = None
+    check_prices(settings)
+    if settings.price_source == AUTO:
+        settings, choice = await settle(settings, state_redis, partial(probe_exchange, settings))
+        logger.info("%s", says(settings, choice))
     database = await open_database(settings.database_url)
     source = open_prices(settings, state_redis)
     anchors = AnchorKeeper(database)
@@ -61,6 +74,7 @@ async def open_pool(settings: Settings) -> AsyncIterator[PoolContext]:
             queue=JobQueue(queue_redis),
             database=database,
             open_arq=partial(open_arq, settings.queue_redis_url),
+            choice=choice,
         )
     finally:
         await close_database(database)
@@ -92,6 +106,7 @@ async def pause(settings: Settings) -> None:
     try:
         store = ShardStore(redis)
         await store.pause(await store.open_shards())
+        await forget_choice(redis)
         clock = RedisClock(redis)
         await clock.refresh()
         database = await open_database(settings.database_url)

@@ -14,6 +14,7 @@ from arq.connections import ArqRedis
 
 from adapters.db.connection import Database
 from adapters.market_store import MarketStore
+from adapters.price_choice import PriceChoice
 from adapters.queue import JobQueue, partition_of
 from adapters.redis_client import Redis
 from adapters.redis_clock import RedisClock
@@ -77,6 +78,8 @@ class PoolContext:
     database: Database
     open_arq: Callable[[], Awaitable[ArqRedis]]
     """New connections to the queues' Redis: each arq worker has its own."""
+    choice: PriceChoice | None = None
+    """What the price source `auto` came to, if that is the source."""
     run_id: str = ""
     """The Redis process that this worker believes to be talking to."""
     stats: WorkerStats = field(default_factory=WorkerStats)

@@ -9,7 +9,7 @@ import asyncio
 import logging
 import os
 import sys
-from asyncio.subprocess import DEVNULL, Process
+from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
@@ -35,6 +35,29 @@ LOOK_EVERY_S: Final = 0.3
 BACKOFF_S: Final = (0.5, 2.0, 5.0, 15.0, 60.0)
 STEADY_S: Final = 60.0
 STOP_S: Final = 3.0
+LOAD_S: Final = 20.0
+PROBE_S: Final = 5.0
+"""How long `auto` waits for ccxt to be loaded, and then for the exchange."""
+
+
+async def probe_exchange(settings: Settings) -> str:
+    """Whether the exchange says its symbols, in a process that ends then: "" or why it does not."""
+    process = await _start(settings, "--probe", stdout=PIPE, stderr=PIPE)
+    assert process.stdout is not None
+    try:
+        # Its time begins once ccxt is loaded: that depends on this machine, not on the exchange.
+        async with asyncio.timeout(LOAD_S):
+            await process.stdout.readline()
+        async with asyncio.timeout(PROBE_S):
+            _, said = await process.communicate()
+    except TimeoutError:
+        return f"did not answer within {PROBE_S:g} s"
+    finally:
+        await _end(process)
+    if process.returncode == 0:
+        return ""
+    lines = said.decode(errors="replace").strip().splitlines()
+    return f"cannot be used: {lines[-1] if lines else 'no reason was given'}"
 
 
 class ExchangeChild:
@@ -76,22 +99,33 @@ class ExchangeChild:
             return False
 
     async def _run_once(self) -> int:
-        command = (sys.executable, "-P", "-m", "workers.exchange_process", self._writer)
-        process = await asyncio.create_subprocess_exec(
-            *launch_command(command), stdin=DEVNULL, env=self._environment()
-        )
+        process = await _start(self._settings, self._writer)
         logger.info("the exchange's process %d was started", process.pid)
         try:
             return await process.wait()
         finally:
             await _end(process)
 
-    def _environment(self) -> dict[str, str]:
-        """The system's own variables, and of ours what it needs."""
-        told = self._settings.environment()
-        ours = {key: told[key] for key in NEEDED_SETTINGS if key in told}
-        others = {key: value for key, value in os.environ.items() if not key.startswith("ARTIC_")}
-        return others | ours | {ENV_FILE_KEY: ""}
+
+async def _start(
+    settings: Settings, argument: str, *, stdout: int | None = None, stderr: int | None = None
+) -> Process:
+    command = (sys.executable, "-P", "-m", "workers.exchange_process", argument)
+    return await asyncio.create_subprocess_exec(
+        *launch_command(command),
+        stdin=DEVNULL,
+        stdout=stdout,
+        stderr=stderr,
+        env=_environment(settings),
+    )
+
+
+def _environment(settings: Settings) -> dict[str, str]:
+    """The system's own variables, and of ours what it needs."""
+    told = settings.environment()
+    ours = {key: told[key] for key in NEEDED_SETTINGS if key in told}
+    others = {key: value for key, value in os.environ.items() if not key.startswith("ARTIC_")}
+    return others | ours | {ENV_FILE_KEY: ""}
 
 
 async def _end(process: Process) -> None:

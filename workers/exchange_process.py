@@ -1,4 +1,5 @@
-"""`python -m workers.exchange_process WRITER`: the one process that loads ccxt.
+"""`python -m workers.exchange_process WRITER`: the one process that loads ccxt. With --probe
+instead of a writer it only asks the exchange for its symbols.
 
 Streams an exchange's prices into the live table in the name of a worker that holds the lease.
 Ends with 0 when nothing was asked of it for a while, or the lease is somebody else's.
@@ -13,9 +14,11 @@ from typing import Final
 
 import uvloop
 
-from adapters.errors import AdapterError
+from adapters.errors import AdapterError, FeedError
+from adapters.exchange_ccxt import open_exchange
 from adapters.live_table import LiveTable
 from adapters.log import configure_logging
+from adapters.price_exchange import ExchangeFeed
 from adapters.redis_client import AWAY, open_redis
 from adapters.redis_clock import RedisClock
 from adapters.settings import Settings, SettingsError, load_settings
@@ -31,6 +34,7 @@ CLOCK_EVERY_S: Final = 10.0
 
 async def serve(settings: Settings, writer: str) -> None:
     """Until it is idle, canceled or another process has the lease."""
+    open_exchange(settings.exchange)  # first: seconds in which nothing else here gets a turn
     redis = open_redis(settings.redis_url)
     try:
         clock = RedisClock(redis)
@@ -77,6 +81,15 @@ async def _until_idle(settings: Settings, table: LiveTable, clock: RedisClock) -
     logger.info("nothing to do for %g s: the exchange's process ends", IDLE_S)
 
 
+async def probe(settings: Settings) -> None:
+    """Raises FeedError when the exchange does not say its symbols."""
+    open_exchange(settings.exchange)
+    print("loaded", flush=True)
+    feed = ExchangeFeed(settings.exchange, settings.exchange_url, lambda updates: None)
+    if not await feed.list_symbols():
+        raise FeedError(f"{settings.exchange} has no spot markets")
+
+
 async def run(settings: Settings, writer: str) -> None:
     """Serves until SIGTERM or SIGINT."""
     serving = asyncio.create_task(serve(settings, writer))
@@ -94,11 +107,12 @@ def main() -> int:
     try:
         settings = load_settings(os.environ, needs=("ARTIC_REDIS_URL",))
         configure_logging(settings)
-        uvloop.run(run(settings, sys.argv[1]))
+        is_probe = sys.argv[1] == "--probe"
+        uvloop.run(probe(settings) if is_probe else run(settings, sys.argv[1]))
     except LeaseLost as error:
         logger.info("%s", error)
     except (AdapterError, SettingsError, *AWAY) as error:
-        print(f"artic exchange: {error}", file=sys.stderr)
+        print(error, file=sys.stderr)
         return 1
     return 0
 

@@ -15,6 +15,7 @@ from arq.worker import func
 from adapters import queue as jobs
 from adapters import redis_keys as keys
 from adapters.live_frames import LivePrices
+from adapters.price_choice import keep_choice
 from adapters.redis_client import AWAY
 from workers.archive_job import archive_market
 from workers.chores import prune_history, push_unapplied, sweep_streams
@@ -119,10 +120,12 @@ class WorkerProcess:
                 await asyncio.sleep(1)
 
     async def _keep_clock(self) -> None:
-        """Measures the offset to the clock of Redis again and again."""
+        """Measures the offset to the clock of Redis, and keeps what `auto` stands for alive."""
         while True:
             try:
                 await self.pool.clock.refresh()
+                if self.pool.choice is not None:
+                    await keep_choice(self.pool.state_redis, self.pool.choice)
             except AWAY as error:
                 logger.warning("the clock of Redis cannot be read: %s", error)
             await asyncio.sleep(CLOCK_PERIOD_S)

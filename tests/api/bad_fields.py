@@ -4,6 +4,7 @@ from strategies import catalog
 from tests.api.refused import (
     AGENT,
     GOOD,
+    NO_LIVE_MODE,
     NO_OBJECT,
     NO_SUCH_SYMBOL,
     NOT_BUILT,
@@ -217,7 +218,7 @@ EDITS = [
     edit("params to a list", {"strategy_params": [1]},
          [("strategy_params", "expected an object, got a list")]),
     edit("live mode", {"live_mode": True},
-         "live_mode is not available yet: leave it out for paper trading", 409),
+         NO_LIVE_MODE, 409),
     edit("half good", {"interval_seconds": 5, "risk_params": {"leverage": 0, "fee_bps": None}},
          [("risk_params.leverage", f"{A_NUMBER} >= 1")]),
     edit("many", {"interval_seconds": 0, "name": "", "timeframe": 1, "strategy_name": "none",

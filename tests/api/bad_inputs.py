@@ -5,6 +5,7 @@ import json
 from tests.api.refused import (
     GOOD,
     LOGIN,
+    NO_LIVE_MODE,
     NO_SUCH_SYMBOL,
     NOT_BUILT,
     REGISTER,
@@ -88,7 +89,7 @@ MALFORMED = [
         content_type="text/plain",
     ),
     raw("live mode", json.dumps(GOOD | {"live_mode": True}).encode(), 409,
-        "live_mode is not available yet: leave it out for paper trading"),
+        NO_LIVE_MODE),
     raw("a list", b"[]", 422, [("body", "expected an object")]),
     raw("a string", b'"BTC"', 422, [("body", "expected an object")]),
     raw("null", b"null", 422, [("body", "expected an object")]),

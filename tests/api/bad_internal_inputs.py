@@ -3,7 +3,17 @@
 Below /internal/agents/{id}/endpoint/ a field is said with the part of the request that it is in.
 """
 
-from tests.api.refused import AGENT, JSON, NO_OBJECT, UNKNOWN, BadInput, Says, asked, body
+from tests.api.refused import (
+    AGENT,
+    JSON,
+    NO_LIVE_MODE,
+    NO_OBJECT,
+    UNKNOWN,
+    BadInput,
+    Says,
+    asked,
+    body,
+)
 
 ENDPOINT = f"/internal/agents/{AGENT}/endpoint"
 NOBODY = "/internal/agents/00000000-bbbb-4000-8000-000000000000"
@@ -73,7 +83,7 @@ STARTS = [
                    ("speed", UNKNOWN)],
           leverage=0, poll_seconds=0, tp_pct=0, llm_provider="x", speed=1),
     body("start: live", f"{ENDPOINT}/start", START | {"live_mode": True},
-         "live_mode is not available yet: leave it out for paper trading", status=409),
+         NO_LIVE_MODE, status=409),
     body("start: symbol alone", f"{ENDPOINT}/start", {"symbol": "BTC"},
          [("body.amount_usdt", "required"), ("body.leverage", "required")]),
     body("start: a list", f"{ENDPOINT}/start", [], [("body", "expected an object")]),

@@ -16,6 +16,10 @@ GOOD = {"symbol": "BTC/USDT", "strategy_name": "momentum_breakout"}
 NOT_BUILT = "not available yet"
 UNKNOWN = "unknown field"
 TIMEFRAMES = "expected one of: 1m, 5m, 15m, 30m, 1h, 4h, 1d"
+NO_LIVE_MODE = (
+    "live_mode needs the prices of a market, and here prices are simulated (seeded random walks;"
+    " no market is asked)"
+)
 NO_SUCH_SYMBOL = "no prices for {}; see GET /api/market/symbols"
 NO_OBJECT = [("body", "expected an object")]
 AGENT = "00000000-aaaa-4000-8000-000000000000"

@@ -171,4 +171,5 @@ async def test_health_needs_no_credential(alice: Account) -> None:
     assert (await alice.http.get("/ready")).json() == {
         "ready": True,
         "dependencies": {"database": "ok", "redis": "ok"},
+        "prices": "prices are simulated (seeded random walks; no market is asked)",
     }

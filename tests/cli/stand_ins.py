@@ -40,6 +40,8 @@ class Hub(BaseHTTPRequestHandler):
         path = self.path
         if path == "/health":
             self._answer(200, {})
+        elif path == "/ready":
+            self._answer(200, {"ready": True, "prices": "prices are made up"})
         elif path == "/api/market/symbols":
             self._answer(200, {"symbols": ["BTC/USDT", "ETH/USDT"]})
         elif path == "/api/agents":

@@ -60,7 +60,7 @@ async def test_it_says_what_is_where(data_dir: Path, outside: dict[str, str]) ->
     assert up.errors == ["unknown setting ARTIC_HUB_PROT; did you mean ARTIC_HUB_PORT?"]
     assert up.lines[0] == f"Starting, with everything kept in {data_dir} ..."
     assert any(line.startswith("Hub ready on http://127.0.0.1:") for line in up.lines)
-    assert any("simulated" in line for line in up.lines)
+    assert "Prices are made up" in up.lines
     assert not any("Demo" in line for line in up.lines)
     assert "worker 1 | 12:00:00 WARNING worker: mind the step" in up.lines
     assert not any("nothing special" in line for line in up.lines)

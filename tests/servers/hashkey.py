@@ -1,11 +1,15 @@
-"""HashKey Global's public market data as its documents have it: exchangeInfo, klines, realtimes."""
+"""HashKey Global's public market data as its documents have it: exchangeInfo, klines, realtimes.
 
+`python -m tests.servers.hashkey` runs one and prints the settings for it.
+"""
+
+import asyncio
 import json
 from typing import Any
 
 from aiohttp import web
 
-from tests.servers.exchanges import ExchangeServer
+from tests.servers.exchanges import ExchangeServer, serving
 
 KLINE_S = {"1m": 60, "5m": 300, "15m": 900, "30m": 1800, "1h": 3600, "4h": 14_400, "1d": 86_400}
 
@@ -102,3 +106,13 @@ def _perpetual(base: str) -> dict[str, object]:
         "inverse": False, "index": "USDT", "marginToken": "USDT", "marginPrecision": "0.0001",
         "contractMultiplier": "0.001", "underlying": base, "riskLimits": [risk],
     }  # fmt: skip
+
+
+async def _serve() -> None:
+    async with serving(HashKeyServer()) as server:
+        print(f"ARTIC_EXCHANGE=hashkey ARTIC_EXCHANGE_URL={server.url}", flush=True)
+        await asyncio.Event().wait()
+
+
+if __name__ == "__main__":
+    asyncio.run(_serve())

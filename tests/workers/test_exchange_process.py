@@ -19,8 +19,9 @@ from adapters.settings import Settings
 from tests.conftest import wait_for
 from tests.servers.exchanges import serving
 from tests.servers.hashkey import HashKeyServer
-from workers import exchange_process
+from workers import exchange_child, exchange_process
 from workers.__main__ import open_pool
+from workers.exchange_child import probe_exchange
 from workers.live_feed import LeaseLost
 from workers.live_market import FeedKeeper, turn_of
 
@@ -127,3 +128,21 @@ async def test_it_ends_when_the_lease_is_somebody_elses(
         async with asyncio.timeout(20):
             await exchange_process.serve(exchange_settings, "me")
     assert await table.prices(["BTC/USDT"]) == {}
+
+
+@pytest.mark.slow
+async def test_whether_an_exchange_answers(
+    exchange_settings: Settings, server: HashKeyServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert await probe_exchange(exchange_settings) == ""
+    said = await probe_exchange(replace(exchange_settings, exchange="nope"))
+    assert said == "cannot be used: ccxt has no exchange 'nope' with a stream of prices"
+    server.refuse = (503, "Service Unavailable")
+    assert "cannot be used: hashkey: ExchangeNotAvailable" in await probe_exchange(
+        exchange_settings
+    )
+    server.refuse, server.held = None, asyncio.Event()
+    monkeypatch.setattr(exchange_child, "PROBE_S", 0.5)
+    assert await probe_exchange(exchange_settings) == "did not answer within 0.5 s"
+    server.held.set()
+    await wait_for(lambda: not children())
