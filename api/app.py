@@ -43,6 +43,7 @@ from api.request_limit import RequestLimit
 from api.routes import routes_of
 from api.sights import Sights
 from api.statuses import Statuses
+from api.trade_sums import TradeSums
 
 log = logging.getLogger("artic.hub")
 
@@ -125,6 +126,7 @@ async def open_hub(settings: Settings, source: PriceSource | None = None) -> Asy
             rows=rows,
             statuses=Statuses(state_redis, directory, rows, sights),
             answers=AgentAnswers(),
+            trade_sums=TradeSums(database, clock),
             live=live,
             tokens=AccessTokens(settings.jwt_secrets),
             passwords=passwords,

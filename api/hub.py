@@ -27,6 +27,7 @@ from api.logins import Logins
 from api.request_limit import RequestLimit
 from api.sights import Sights
 from api.statuses import Statuses
+from api.trade_sums import TradeSums
 
 UNSETTLED = "it is not settled yet where prices come from"
 
@@ -50,6 +51,7 @@ class Hub:
     rows: ShardRows
     statuses: Statuses
     answers: AgentAnswers
+    trade_sums: TradeSums
     live: LiveFeed
     tokens: AccessTokens
     passwords: PasswordHasher

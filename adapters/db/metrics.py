@@ -20,7 +20,7 @@ WITH mine AS MATERIALIZED (
   FROM agents WHERE user_id = $1 AND wanted <> 'deleted' AND ($2::uuid IS NULL OR id = $2)
 ), traded AS MATERIALIZED (
   SELECT mine.id, capital, opened_at, closed_at, fee_usd, pnl_usd,
-    quantity * entry_price AS bought, coalesce(quantity * exit_price, 0) AS sold,
+    quantity::float8 * (entry_price::float8 + coalesce(exit_price::float8, 0)) AS turned,
     greatest(extract(epoch FROM coalesce(closed_at, at) - opened_at)::float8, 0) AS held_s
   FROM mine JOIN trades ON trades.agent_id = mine.id AND trades.user_id = mine.user_id
 ), first AS (
@@ -32,10 +32,10 @@ WITH mine AS MATERIALIZED (
 ), sums AS (
   SELECT floor(extract(epoch FROM min(opened_at)) / 86400)::bigint AS first_day,
     coalesce(sum(capital * held_s), 0) AS held, coalesce(sum(fee_usd), 0)::float8 AS fees_usd,
-    coalesce(sum(bought + sold), 0)::float8 AS turnover_usd
+    coalesce(sum(turned), 0) AS turnover_usd
   FROM traded
 ), brought AS (
-  SELECT closed_at, sum(sum(pnl_usd)) OVER (ORDER BY closed_at)::float8 AS so_far
+  SELECT closed_at, sum(sum(pnl_usd)::float8) OVER (ORDER BY closed_at) AS so_far
   FROM traded WHERE closed_at IS NOT NULL GROUP BY closed_at
 ), curve AS (
   SELECT capital + so_far AS equity,

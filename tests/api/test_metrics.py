@@ -1,5 +1,6 @@
 """Metrics over REST: the record's trades, and nobody else's."""
 
+import asyncio
 from datetime import UTC, datetime
 from uuid import UUID, uuid4
 
@@ -85,3 +86,21 @@ async def test_metrics_of_the_fleet(alice: Account, bob: Account, hub: Hub) -> N
     assert (alone["trades"], alone["total_pnl_usd"]) == (1, 10.0)
     assert (await bob.http.get(path)).json()["metrics"]["total_pnl_usd"] == 99.0
     assert (await alice.http.get(path, headers={"Authorization": ""})).status_code == 401
+
+
+async def test_all_who_ask_at_once_share_one_question(alice: Account, hub: Hub) -> None:
+    await make(alice)
+    first = await asyncio.gather(*(hub.trade_sums.read(alice.user_id) for _ in range(20)))
+    assert {id(summed) for summed in first} == {id(first[0])}
+    again = await hub.trade_sums.read(alice.user_id)
+    assert again is not first[0]
+    assert again[0].agents == 1
+
+
+async def test_who_stops_waiting_stops_nobody_else(alice: Account, hub: Hub) -> None:
+    await make(alice)
+    impatient = asyncio.create_task(hub.trade_sums.read(alice.user_id))
+    patient = asyncio.create_task(hub.trade_sums.read(alice.user_id))
+    await asyncio.sleep(0)
+    impatient.cancel()
+    assert (await patient)[0].agents == 1
