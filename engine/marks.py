@@ -11,12 +11,14 @@ import numpy as np
 from engine.draft import Draft
 from engine.levels import break_even_price, break_even_trigger, set_exit_prices
 from engine.limits import STEP_FRACTION, session_pnl_usd
+from engine.rounding import round_price, round_usd
 from engine.rows import Floats, Index, Mask, RowFlag, RowRule, Rows, rows_at
 
 _TRAILING: Final = int(RowRule.TRAILING)
 _BREAK_EVEN: Final = int(RowRule.BREAK_EVEN)
 _DRAWDOWN: Final = int(RowRule.DRAWDOWN)
 _AT_BREAK_EVEN: Final = int(RowFlag.BREAK_EVEN)
+_NEAR: Final = 1e-6  # wider than rounding can move the level of a step
 
 MARKED: Final = _TRAILING | _BREAK_EVEN | _DRAWDOWN
 """Rules that keep marks."""
@@ -48,8 +50,14 @@ def move_marks(draft: Draft, index: Index, price: Floats) -> None:
 
 
 def _is_better(rows: Rows, price: Floats) -> Mask:
+    """By a step or more. Most prices are not near one, so that only few levels are rounded."""
     best, side = rows["best_price"], rows["side"]
-    better: Mask = (price - best) * side >= best * STEP_FRACTION
+    better: Mask = (price - best) * side >= best * (STEP_FRACTION * (1.0 - _NEAR))
+    near = np.flatnonzero(better)
+    if near.size:
+        toward = side[near]
+        level = round_price(best[near] * (1.0 + toward * STEP_FRACTION))
+        better[near] = price[near] * toward >= level * toward
     return better
 
 
@@ -64,7 +72,7 @@ def _reaches_break_even(rows: Rows, price: Floats) -> Mask:
 
 
 def _is_higher(rows: Rows, session_usd: Floats) -> Mask:
-    peak = rows["session_peak_usd"]
-    higher: Mask = session_usd > peak
-    higher &= session_usd - peak >= rows["max_position_usd"] * STEP_FRACTION
+    gained = round_usd(session_usd - rows["session_peak_usd"])
+    higher: Mask = gained > 0
+    higher &= gained >= round_usd(rows["max_position_usd"] * STEP_FRACTION)
     return higher

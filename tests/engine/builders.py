@@ -50,8 +50,11 @@ def inputs(
     commands: Sequence[Command] = (),
     skipped: Sequence[SkippedRange] = (),
     folded_slot: int = -1,
+    atr: float | None = None,
+    volatility: float | None = None,
+    **more: Any,
 ) -> SlotInputs:
-    """What plan 0 and PLAN see; both see the same."""
+    """What plan 0 and PLAN see; both see the same. `atr` is a fraction of the price."""
     return SlotInputs(
         slot=slot,
         price=np.full(2, price),
@@ -61,6 +64,9 @@ def inputs(
         commands=commands,
         skipped=skipped,
         folded_slot=folded_slot,
+        atr_fraction=None if atr is None else np.full(2, atr),
+        volatility=None if volatility is None else np.full(2, volatility),
+        **more,
     )
 
 
@@ -70,6 +76,14 @@ def running(count: int = 1, **changes: Any) -> Rows:
         command(**{"agent_id": bytes([row]) * 16, "row": row} | changes) for row in range(count)
     ]
     return advance(empty_rows(count), inputs(commands=commands)).rows
+
+
+def started(
+    *, atr: float | None = None, volatility: float | None = None, **settings: Any
+) -> Outcome:
+    """An agent's first slot, with its readings."""
+    seen = inputs(commands=[command(**settings)], atr=atr, volatility=volatility)
+    return advance(empty_rows(1), seen)
 
 
 def holding(side: int, count: int = 1, **changes: Any) -> Rows:

@@ -80,8 +80,8 @@ def follow(agent: Agent, price: float) -> bool:
     """Whether anything has moved."""
     moved = False
     if agent.trailing_stop_bps:
-        won = (price - agent.best_price) * agent.side
-        if won >= agent.best_price * STEP:
+        step = round_price(agent.best_price * (1.0 + agent.side * STEP))
+        if agent.passed(price, step):
             agent.best_price, moved = price, True
     if agent.break_even_bps and not agent.has(Flag.BREAK_EVEN):
         share = agent.break_even_bps / 1e4
@@ -94,8 +94,8 @@ def follow(agent: Agent, price: float) -> bool:
         agent.stop_loss_price = stop(agent)
     if agent.max_drawdown_bps:
         session = session_result(agent, price)
-        gained = session - agent.session_peak_usd
-        if gained > 0 and gained >= agent.max_position_usd * STEP:
+        gained = round_usd(session - agent.session_peak_usd)
+        if gained > 0 and gained >= round_usd(agent.max_position_usd * STEP):
             agent.session_peak_usd, moved = session, True
     return moved
 

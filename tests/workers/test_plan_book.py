@@ -273,3 +273,11 @@ async def test_an_ensemble_is_one_plan(redis: Redis) -> None:
         catalog.evaluate(name, candles, {}).value for name in ("rsi_signal", "breakout")
     )
     assert table.signal[20] == pytest.approx((2 * rsi + breakout) / 3, abs=1e-15)
+
+
+async def test_symbols_of_plans_can_be_told_apart(redis: Redis) -> None:
+    _, book = worker(redis)
+    symbol = (await book.symbols(ALL)).tolist()
+    assert symbol[1] == symbol[2] != symbol[4] == symbol[302] != symbol[300]
+    assert symbol[0] == symbol[3] == symbol[999] == -1
+    assert min(symbol[1], symbol[4], symbol[300], symbol[301]) >= 0

@@ -6,9 +6,9 @@ import pytest
 
 from adapters.shard_records import Head, ShardState
 from engine.commands import Wanted, encode_command
-from engine.rows import ROW_SCHEMA, RowStatus, empty_rows
+from engine.rows import ROW_SCHEMA, RowFlag, RowStatus, empty_rows
 from engine.schedule import SkippedRange, counts
-from tests.workers.shard_in_memory import NOW, Bench, command, running, state
+from tests.workers.shard_in_memory import NOW, PLAN, Bench, command, running, state
 from workers import slots
 from workers.settings import CATCH_UP_S
 from workers.slots import SlotRun
@@ -137,3 +137,18 @@ def test_slots_without_entries_are_noted_as_an_input_of_the_shard(bench: Bench) 
     bench.held = set()
     free = bench.run(state(NOW - 5, running(NOW - 5)))
     assert free is not None and free.commit().held is None
+
+
+def test_a_command_for_another_symbol_waits_until_the_position_is_closed(bench: Bench) -> None:
+    rows = running(NOW - 3).copy()
+    rows["side"], rows["entry_price"], rows["quantity"] = 1, 100.0, 1.0
+    edit = encode_command(command(2, plan_id=PLAN + 1))
+    run = bench.run(state(NOW - 1, rows, (NOW, edit)))
+    assert run is not None
+    (row,) = run.rows
+    assert (row["epoch"], row["plan_id"], row["side"]) == (1, PLAN, 0)
+    assert row["flags"] & RowFlag.MOVING
+    again = bench.run(state(NOW - 1, run.rows, (NOW, edit)))
+    assert again is not None
+    (row,) = again.rows
+    assert (row["epoch"], row["plan_id"], row["flags"] & RowFlag.MOVING) == (2, PLAN + 1, 0)
