@@ -175,6 +175,12 @@ class Settings:
         "requests of one user to one hub process; 0: no limit",
         default="6000",
     )
+    plans_per_user: int = _setting(
+        "ARTIC_PLANS_PER_USER",
+        read.whole_number(0, 10**6),
+        "plans (symbol, timeframe, strategy, parameters) that a user may make in all; 0: no limit",
+        default="2000",
+    )
     attempts_per_account: int = _setting(
         "ARTIC_ATTEMPTS_PER_ACCOUNT",
         read.whole_number(1, 10**4),

@@ -92,6 +92,7 @@ class Quotas(msgspec.Struct, frozen=True):
     """What an account may ask of the hub; null: no limit."""
 
     requests_per_minute: int | None
+    plans: int | None
 
 
 class MeAnswer(msgspec.Struct, frozen=True):
@@ -173,7 +174,7 @@ async def me(request: Request) -> Response:
     user = await users.get(hub.database, caller_of(request).user_id)
     if user is None:
         raise unauthorized("the account is gone")
-    quotas = Quotas(hub.requests.per_minute or None)
+    quotas = Quotas(hub.requests.per_minute or None, hub.settings.plans_per_user or None)
     return answer(MeAnswer(user.id, user.email, user.role, quotas))
 
 

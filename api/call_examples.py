@@ -19,7 +19,7 @@ ME: Final = {
     "id": USER_ID,
     "email": "trader@example.com",
     "role": "user",
-    "quotas": {"requests_per_minute": 6000},
+    "quotas": {"requests_per_minute": 6000, "plans": 2000},
 }
 API_KEY: Final = {"api_key": "ak_shown-this-once"}
 

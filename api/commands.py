@@ -16,7 +16,7 @@ from adapters import queue as jobs
 from adapters.db import agent_edits, agents, plans, repeatable
 from adapters.db.agent_edits import AgentMoved, Edit
 from adapters.db.agents import Agent, NewAgent
-from adapters.db.errors import NoSuchUser
+from adapters.db.errors import NoSuchUser, TooManyPlans
 from adapters.db.repeatable import Answered, RequestKey
 from adapters.errors import RedisAway, ShardFull
 from adapters.plan_directory import publish_plans
@@ -96,7 +96,7 @@ async def edit_agent(
         row = await read_row(hub, agent)
         if row is not None and row["side"]:
             _check_open_position(agent, wanted)
-        edit = await _edit(hub, wanted)
+        edit = await _edit(hub, agent.user_id, wanted)
         if state is None and _is_same(agent, edit):
             return await _same_again(hub, agent, _is_pending(row, agent))
         try:
@@ -230,12 +230,12 @@ async def _new_agent(hub: Hub, user_id: UUID, wanted: AgentConfiguration) -> New
         strategy_params=wanted.strategy_params,
         interval_seconds=wanted.interval_seconds,
         risk_params=msgspec.to_builtins(wanted.risk_params),
-        plan_id=await _plan(hub, wanted),
+        plan_id=await _plan(hub, user_id, wanted),
         wanted="running" if wanted.auto_start else "stopped",
     )
 
 
-async def _edit(hub: Hub, wanted: AgentConfiguration) -> Edit:
+async def _edit(hub: Hub, user_id: UUID, wanted: AgentConfiguration) -> Edit:
     _check_schema(hub, wanted)
     return Edit(
         name=wanted.name,
@@ -245,7 +245,7 @@ async def _edit(hub: Hub, wanted: AgentConfiguration) -> Edit:
         strategy_params=wanted.strategy_params,
         interval_seconds=wanted.interval_seconds,
         risk_params=msgspec.to_builtins(wanted.risk_params),
-        plan_id=await _plan(hub, wanted),
+        plan_id=await _plan(hub, user_id, wanted),
     )
 
 
@@ -279,7 +279,7 @@ def _is_pending(row: np.void | None, agent: Agent) -> bool:
     return row is None or int(row["epoch"]) < agent.epoch
 
 
-async def _plan(hub: Hub, wanted: AgentConfiguration) -> int:
+async def _plan(hub: Hub, user_id: UUID, wanted: AgentConfiguration) -> int:
     strategy = catalog.get(wanted.strategy_name)
     params = strategy.plan_params(wanted.strategy_params)
     key = catalog.plan_key(wanted.symbol, wanted.timeframe, strategy, wanted.strategy_params)
@@ -290,7 +290,17 @@ async def _plan(hub: Hub, wanted: AgentConfiguration) -> int:
         strategy.version,
         dict(params),
     )
-    plan_id = await plans.intern_plan(hub.database, key, *definition)
+    quota = hub.settings.plans_per_user
+    try:
+        plan_id = await plans.intern_plan(
+            hub.database, key, *definition, made_by=user_id, quota=quota
+        )
+    except TooManyPlans as error:
+        raise Problem(
+            409,
+            f"the account has made its {quota} different plans: take the symbol, timeframe and"
+            " strategy_params of another agent, or ask the operator to raise ARTIC_PLANS_PER_USER",
+        ) from error
     async with away_as_error():
         await publish_plans(hub.state_redis, [plans.Plan(plan_id, key, *definition)])
     return plan_id

@@ -14,12 +14,15 @@ FIELD_WORDS: Mapping[str, str] = {
     "role": "the first account of an installation is its operator",
     "quotas": "what the account may ask of the hub",
     "requests_per_minute": "of one user to one process of the hub; null: no limit",
+    "plans": "different plans (symbol, timeframe, strategy, parameters) that it may make; null: no "
+    "limit",
     "api_key": "shown this once; the one before it is no good from now on",
     # agents
     "symbol": "`BTC/USDT`; `BTCUSDT`, `btc-usdt` and `BTC` mean the same",
     "strategy_name": "a name of GET /api/strategies",
     "strategy_params": "parameters of the strategy by name, among them `lookback` and `threshold`; "
-    "those left out have their defaults, values are taken to the strategy's step",
+    "those left out have their defaults, values are taken to the strategy's step; every strategy "
+    "takes `session_filter` and `day_of_week_filter`, too",
     "interval_seconds": "between two looks at the signal; exits are checked every second",
     "live_mode": "real orders; not available yet",
     "risk_params": "sizes, exits and costs",

@@ -9,6 +9,7 @@ DatabaseError
 ├── EmailTaken            another account has this e-mail address
 ├── NoSuchUser            a new agent names an account that does not exist
 ├── NoSuchPlan            a new agent names a plan that was never interned
+├── TooManyPlans          an account has made as many plans as it may
 ├── NoSuchShard           the record knows no shard of this number
 ├── BadCursor             a page cursor that this code did not hand out
 ├── LedgerConflict        an event contradicts what is stored (freezes its shard, stays inside)
@@ -52,6 +53,10 @@ class NoSuchUser(DatabaseError):
 
 class NoSuchPlan(DatabaseError):
     """The plan of a new agent does not exist."""
+
+
+class TooManyPlans(DatabaseError):
+    """The account has made as many plans as it may."""
 
 
 class NoSuchShard(DatabaseError):

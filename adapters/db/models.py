@@ -16,6 +16,9 @@ from tortoise.models import Model
 
 from adapters.db.records import DECIMALS, DIGITS
 
+PLAN_KEY_CHARACTERS_MAX = 2000
+"""What an index of PostgreSQL takes; the longest ensemble has three quarters of it."""
+
 
 # An account. role is operator for the first one, else user.
 class User(Model):
@@ -61,12 +64,15 @@ class RefreshToken(Model):
 # What a signal is computed from; its number is an index into arrays, so they are dense.
 class Plan(Model):
     id = fields.IntField(primary_key=True, generated=False)
-    key = fields.CharField(max_length=2000, unique=True)  # canonical JSON of the rest
+    key = fields.CharField(
+        max_length=PLAN_KEY_CHARACTERS_MAX, unique=True
+    )  # canonical JSON of the rest
     symbol = fields.CharField(max_length=64)
     timeframe = fields.CharField(max_length=8)
     strategy = fields.CharField(max_length=64)
     version = fields.IntField()
     params: fields.JSONField[dict[str, Any]] = fields.JSONField()
+    made_by = fields.UUIDField(null=True)  # the account that wished it first
 
     class Meta:
         table = "plans"

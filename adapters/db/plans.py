@@ -7,9 +7,11 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
+from uuid import UUID
 
 from adapters.db import models
 from adapters.db.connection import Database, connection, orm, transaction
+from adapters.db.errors import TooManyPlans
 
 _PLAN_LOCK = 0x41525502
 """Advisory lock under which a plan gets its number: a lost race would burn one."""
@@ -36,8 +38,18 @@ async def intern_plan(
     strategy: str,
     version: int,
     params: Mapping[str, Any],
+    *,
+    made_by: UUID | None = None,
+    quota: int = 0,
 ) -> int:
-    """The number of a plan, the same for the same key for ever; a new one where there is none."""
+    """The number of a plan, the same for the same key for ever; a new one where there is none.
+
+    made_by: the account that wishes it; quota: how many plans it may make in all, 0: any number.
+    A plan that is there already counts for nobody.
+
+    Raises:
+        TooManyPlans: it would be a new one, and the account has made as many as it may.
+    """
     find = "SELECT id FROM plans WHERE key = $1"
     async with connection(database) as con:
         known = await con.fetchval(find, key)
@@ -47,9 +59,13 @@ async def intern_plan(
         await con.execute("SELECT pg_advisory_xact_lock($1)", _PLAN_LOCK)
         known = await con.fetchval(find, key)
         if known is None:
+            if made_by is not None and quota:
+                made = await con.fetchval("SELECT count(*) FROM plans WHERE made_by = $1", made_by)
+                if made >= quota:
+                    raise TooManyPlans(f"the account has made {made} plans")
             known = await con.fetchval(
-                "INSERT INTO plans (id, key, symbol, timeframe, strategy, version, params)"
-                " SELECT coalesce(max(id), 0) + 1, $1, $2, $3, $4, $5, $6::jsonb FROM plans"
+                "INSERT INTO plans (id, key, symbol, timeframe, strategy, version, params, made_by)"
+                " SELECT coalesce(max(id), 0) + 1, $1, $2, $3, $4, $5, $6::jsonb, $7 FROM plans"
                 " RETURNING id",
                 key,
                 symbol,
@@ -57,6 +73,7 @@ async def intern_plan(
                 strategy,
                 version,
                 json.dumps(dict(params)),
+                made_by,
             )
     return int(known)
 

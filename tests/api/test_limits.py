@@ -121,7 +121,7 @@ async def test_requests_of_a_user_are_limited_by_whatever_credential(
 ) -> None:
     key = (await alice.http.post("/api/keys")).json()["api_key"]
     hub.requests = RequestLimit(3)
-    assert (await alice.http.get("/api/me")).json()["quotas"] == {"requests_per_minute": 3}
+    assert (await alice.http.get("/api/me")).json()["quotas"]["requests_per_minute"] == 3
     assert (await http.get("/api/me", headers={"X-API-Key": key})).status_code == 200
     assert (await alice.http.get("/api/nothing")).status_code == 404
     for credential in (alice.http, http):
@@ -140,7 +140,7 @@ async def test_no_limit_is_said_as_null(hub: Hub, alice: Account, settings: Sett
     assert read.requests_per_minute == 0
     assert load_settings(read.environment()) == read
     hub.requests = RequestLimit(read.requests_per_minute)
-    assert (await alice.http.get("/api/me")).json()["quotas"] == {"requests_per_minute": None}
+    assert (await alice.http.get("/api/me")).json()["quotas"]["requests_per_minute"] is None
     assert replace(settings, requests_per_minute=0) == read
 
 

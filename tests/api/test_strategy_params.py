@@ -1,5 +1,6 @@
 """Parameters that are no numbers, over HTTP: ensembles, hours and weekdays."""
 
+from dataclasses import replace
 from typing import Any
 
 from adapters.db import plans
@@ -85,3 +86,23 @@ async def test_what_makes_no_sense_is_told_at_once(alice: Account) -> None:
         "strategy_params.day_of_week_filter",
         "strategy_params.lookback",
     }
+
+
+async def test_an_account_makes_a_bounded_number_of_plans(
+    alice: Account, bob: Account, hub: Hub
+) -> None:
+    hub.settings = replace(hub.settings, plans_per_user=2)
+    assert (await alice.http.get("/api/me")).json()["quotas"]["plans"] == 2
+    first, _ = await make(alice), await make(alice, strategy_params={"lookback": 21})
+    third = {"strategy_params": {"lookback": 22}}
+    for answer in (
+        await alice.http.patch(f"/api/agents/{first['id']}", json=third),
+        await alice.http.post(
+            "/api/agents", json={"symbol": "BTC", "strategy_name": "breakout", **third}
+        ),
+    ):
+        assert answer.status_code == 409, answer.text
+        assert "2 different plans" in answer.json()["detail"]
+    await make(alice, strategy_params={"lookback": 21, "threshold": 0.9})
+    await make(bob, **third)
+    await patch(alice, first["id"], third)  # bob's by now

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from adapters.db import models
 from strategies import catalog
 from strategies.base import Candles
 from strategies.ensemble import MEMBERS_MAX
@@ -192,3 +193,28 @@ def test_members_of_one_strategy_are_told_apart() -> None:
     params = catalog.snap_params("ensemble", {"members": [fast, "breakout"]})
     detail = catalog.evaluate("ensemble", moving(60), params).detail
     assert detail.startswith("breakout(10) ") and "; breakout(20) " in detail
+
+
+def test_the_longest_ensemble_fits_its_column() -> None:
+    def widest(strategy: catalog.Strategy, turn: int) -> dict[str, Any]:
+        paired = {name for pair in strategy.ordered for name in pair}
+        params: dict[str, Any] = {}
+        for param in strategy.params:
+            if param.name not in paired | {"threshold"}:
+                some = (param.max, param.min + param.step, param.min)
+                params[param.name] = max((param.snap(each) for each in some), key=width)
+        params["lookback"] = next(p.max for p in strategy.params if p.name == "lookback") - turn
+        return {"strategy_name": strategy.name, "params": params, "weight": 9.9 - turn / 10}
+
+    def width(value: object) -> int:
+        return len(json.dumps(value))
+
+    longest = sorted(catalog.STRATEGIES, key=lambda each: width(widest(each, 0)))[:-3:-1]
+    given = {
+        "members": [widest(longest[turn % 2], turn) for turn in range(MEMBERS_MAX)],
+        "session_filter": [13, 21],
+        "day_of_week_filter": ["mon", "tue", "wed", "thu", "fri", "sat"],
+    }
+    found = catalog.plan_key("A" * 32, "15m", "ensemble", given)
+    assert len(json.loads(found)["params"]["members"]) == MEMBERS_MAX
+    assert 1200 < len(found) <= models.PLAN_KEY_CHARACTERS_MAX

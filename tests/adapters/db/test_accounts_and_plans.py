@@ -1,13 +1,13 @@
 """Accounts, plans and anchors."""
 
 import asyncio
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 
 from adapters.db import anchors, plans, shards, users
 from adapters.db.connection import Database
-from adapters.db.errors import EmailTaken, NoSuchShard
+from adapters.db.errors import EmailTaken, NoSuchShard, TooManyPlans
 from tests.adapters.db.world import World
 
 
@@ -40,6 +40,26 @@ async def test_plans_are_numbered_from_one_without_gaps_also_when_they_race(db: 
     found = await plans.plans_of(db, [ids[3], 77])
     assert found.keys() == {ids[3]}
     assert (found[ids[3]].key, found[ids[3]].params) == ("key 3", {"i": 3})
+    assert sorted(await plans.plans_of(db, range(20))) == [1, 2, 3, 4, 5, 6]
+
+
+async def test_an_account_makes_no_more_plans_than_its_quota(db: Database) -> None:
+    ann, bob = uuid4(), uuid4()
+
+    async def intern(i: int, made_by: UUID | None, quota: int = 2) -> int:
+        definition = "BTC/USDT", "1m", "ema", 1, {"i": i}
+        return await plans.intern_plan(db, f"key {i}", *definition, made_by=made_by, quota=quota)
+
+    racing = [intern(i, ann) for i in range(6)]
+    made = await asyncio.gather(*racing, return_exceptions=True)
+    assert sum(isinstance(each, int) for each in made) == 2
+    assert sum(isinstance(each, TooManyPlans) for each in made) == 4
+    [first, second] = [i for i, each in enumerate(made) if isinstance(each, int)]
+    assert await intern(first, ann) == made[first]  # there already
+    assert await intern(second, bob) == made[second]
+    await asyncio.gather(intern(10, bob), intern(11, bob), intern(12, None), intern(13, ann, 0))
+    with pytest.raises(TooManyPlans):
+        await intern(14, bob)
     assert sorted(await plans.plans_of(db, range(20))) == [1, 2, 3, 4, 5, 6]
 
 
