@@ -34,11 +34,27 @@ STYLES: tuple[tuple[str, int, dict[str, Any]], ...] = (
 _POSITION_USD = (100.0, 250.0, 1000.0, 12345.67)
 _THRESHOLDS = (0.05, 0.1, 0.25, 0.5)
 _NERVOUS: Mapping[str, Mapping[str, float]] = {
+    "dual_momentum": {"short": 2},
+    "ma_crossover": {"fast": 2},
     "ema_crossover": {"fast": 2},
     "macd_signal": {"fast": 2, "signal": 2},
+    "supertrend": {"multiple": 0.5},
     "bollinger_reversion": {"width": 0.5},
     "rsi_signal": {"oversold": 49.0, "overbought": 51.0},
+    "stochastic_signal": {"smooth": 2, "oversold": 49.0, "overbought": 51.0},
+    "range_sr": {"zone": 3.0, "touches": 1},
+    "bollinger_squeeze": {"width": 0.01, "narrow": 1.0},
     "atr_breakout": {"multiple": 0.5},
+    "keltner_bollinger": {"width": 5.0, "multiple": 0.5},
+    "vwap_deviation": {"width": 0.5},
+    "adx_filter": {"adx_min": 5.0},
+    "ichimoku_signal": {"tenkan": 2, "senkou": 4},
+    "trix_signal": {"signal": 2},
+    "money_flow_index": {"oversold": 49.0, "overbought": 51.0},
+    "linear_regression_channel": {"width": 0.5},
+    "kalman_fair_value": {"process_noise": 1.0},
+    "ou_reversion": {"half_life_max": 100.0},
+    "variance_ratio": {"horizon": 2, "significance": 0.5},
 }
 """Parameters besides the shortest lookback with which a strategy changes its mind often."""
 _SIMULATED_SHARE = 0.4
@@ -47,7 +63,8 @@ _SIMULATED_SHARE = 0.4
 
 def agent_body(number: int, recorded: bool) -> dict[str, Any]:
     """The number-th agent; recorded: prices are those of the one recorded symbol."""
-    style, number_of_strategy = divmod(number, len(catalog.STRATEGIES))
+    turn, number_of_strategy = divmod(number, len(catalog.STRATEGIES))
+    style = turn + number_of_strategy  # so that a small fleet has every style, too
     name, interval, risk = STYLES[style % len(STYLES)]
     if not recorded:
         exits = ("stop_loss_pct", "take_profit_pct")
