@@ -20,6 +20,7 @@ log = logging.getLogger(__name__)
 
 SIGHTS_REMEMBERED = 20_000
 SIGNALS_REMEMBERED = 320
+PLANS_REMEMBERED = 10_000
 NEWEST_FRAME_S = 0.1
 """The newest frame is looked for again only so long after the last look."""
 
@@ -34,6 +35,7 @@ class Sights:
         self._clock = clock
         self._sights: OrderedDict[tuple[int, int, str], Sight] = OrderedDict()
         self._signals: OrderedDict[int, SlotSignals] = OrderedDict()
+        self._plans: OrderedDict[int, catalog.Prepared] = OrderedDict()
         self._newest: Frame | None = None
         self._looked_at = -math.inf
         self._looking = asyncio.Lock()
@@ -100,7 +102,7 @@ class Sights:
         candles = catalog.Candles(*window.candles)
         try:
             moment = float(frame.moment[frame.find(agent.symbol)])
-            said = catalog.evaluate(agent.strategy_name, candles, agent.strategy_params, moment)
+            said = self._prepared(agent).signal(candles, moment)
         except catalog.StrategyError as error:
             return None, str(error)
         except (ArithmeticError, ValueError, TypeError, LookupError, AttributeError) as error:
@@ -112,6 +114,16 @@ class Sights:
             return 0.0, said.detail
         stored = await self._stored_signal(agent.plan_id, frame.slot)
         return (said.value if stored is None else stored), said.detail
+
+    def _prepared(self, agent: Agent) -> catalog.Prepared:
+        """The agent's plan, ready to be evaluated. Raises catalog.StrategyError."""
+        prepared = self._plans.get(agent.plan_id)
+        if prepared is None:
+            prepared = catalog.prepare(agent.strategy_name, agent.strategy_params)
+            self._plans[agent.plan_id] = prepared
+            while len(self._plans) > PLANS_REMEMBERED:
+                self._plans.popitem(last=False)
+        return prepared
 
     async def _stored_signal(self, plan_id: int, slot: int) -> float | None:
         for fetch_again in (False, True):

@@ -1,5 +1,6 @@
 """GET /api/strategies: the catalogue, as the strategies declare it."""
 
+from functools import cache
 from typing import Literal
 
 import msgspec
@@ -40,4 +41,10 @@ class StrategyAnswer(msgspec.Struct, frozen=True):
 async def list_strategies(request: Request) -> Response:
     """Every strategy that an agent may be created with."""
     caller_of(request)
-    return answer(msgspec.convert(catalog.describe(), list[StrategyAnswer]))
+    return answer(_catalogue())
+
+
+@cache
+def _catalogue() -> list[StrategyAnswer]:
+    """The same for everybody, as long as this process runs."""
+    return msgspec.convert(catalog.describe(), list[StrategyAnswer])

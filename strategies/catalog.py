@@ -14,7 +14,7 @@ from strategies.base import Candles, ListParam, Param, Params, ParamValue, Signa
 from strategies.crossovers import EMA_CROSSOVER, MA_CROSSOVER, MACD_SIGNAL, SUPERTREND
 from strategies.errors import InvalidParams, ParamProblem, StrategyError, UnknownStrategy
 from strategies.evaluation import Prepared
-from strategies.filters import FILTER_NAMES, FILTERS, TradingTime, trading_time
+from strategies.filters import FILTER_NAMES, FILTERS
 from strategies.mean_reversion import (
     BOLLINGER_REVERSION,
     BOLLINGER_SQUEEZE,
@@ -47,9 +47,9 @@ from strategies.volume import ADX_FILTER, ICHIMOKU_SIGNAL, MONEY_FLOW_INDEX, OBV
 
 __all__ = [
     "ENSEMBLE", "STRATEGIES", "Candles", "InvalidParams", "Param", "ParamProblem", "ParamValue",
-    "Params", "Prepared", "Signal", "Strategy", "StrategyError", "TradingTime", "UnknownStrategy",
-    "describe", "evaluate", "filters_of", "get", "names", "nearest", "param_names", "plan_key",
-    "prepare", "snap_params", "trading_time",
+    "Params", "Prepared", "Signal", "Strategy", "StrategyError", "UnknownStrategy", "describe",
+    "evaluate", "filters_of", "get", "names", "nearest", "param_names", "plan_key", "prepare",
+    "snap_params",
 ]  # fmt: skip
 
 STRATEGIES: tuple[Strategy, ...] = (
@@ -189,20 +189,11 @@ def evaluate(
     the Unix time of the market, which filters among them need. Never raises for data; raises
     UnknownStrategy, and whatever a broken strategy function raises.
     """
-    open_at = trading_time(params)
-    if not open_at.is_always:
-        assert moment is not None, "filters need to know the time"
-        closed = open_at.closed(moment)
-        if closed:
-            return Signal(0.0, closed)
-    return prepare(strategy, params).evaluate(candles)
+    return prepare(strategy, params).signal(candles, moment)
 
 
 def prepare(strategy: Strategy | str, params: Params) -> Prepared:
-    """The strategy with its parameters, for whoever evaluates it again and again.
-
-    It knows no time: what the filters leave open is for its caller to ask (`trading_time`).
-    """
+    """The strategy with its parameters, for whoever evaluates it again and again."""
     return evaluation.prepare(_declared(strategy), params)
 
 

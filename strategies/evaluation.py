@@ -10,7 +10,7 @@ from typing import Any
 
 from strategies.base import WINDOW_BARS, Candles, Params, Signal, Strategy
 from strategies.errors import CannotRun
-from strategies.filters import FILTER_NAMES
+from strategies.filters import FILTER_NAMES, TradingTime, trading_time
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -20,9 +20,21 @@ class Prepared:
     strategy: Strategy
     arguments: dict[str, Any]
     needed: int  # closed bars
+    open_at: TradingTime
+
+    def signal(self, candles: Candles, moment: float | None = None) -> Signal:
+        """The signal at a Unix time of the market, which only filters need: 0.0 while one of them
+        is closed, else what `evaluate` says.
+        """
+        if not self.open_at.is_always:
+            assert moment is not None, "filters need to know the time"
+            closed = self.open_at.closed(moment)
+            if closed:
+                return Signal(0.0, closed)
+        return self.evaluate(candles)
 
     def evaluate(self, candles: Candles) -> Signal:
-        """The signal on the last WINDOW_BARS bars."""
+        """The signal on the last WINDOW_BARS bars, filters left to the caller."""
         bars = len(candles)
         if bars > WINDOW_BARS:
             candles = candles.last(WINDOW_BARS)
@@ -49,10 +61,10 @@ class Prepared:
 
 
 def prepare(strategy: Strategy, params: Params) -> Prepared:
-    """Parameters left out are defaults; filters are left to the caller (see `filters`)."""
+    """Parameters left out are defaults."""
     chosen = strategy.plan_params(params)
     if strategy.form is None:
         arguments = {name: chosen[name] for name in chosen if name not in FILTER_NAMES}
     else:
         arguments = strategy.form.arguments(chosen)
-    return Prepared(strategy, arguments, strategy.warm_up(chosen))
+    return Prepared(strategy, arguments, strategy.warm_up(chosen), trading_time(chosen))

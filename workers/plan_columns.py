@@ -21,7 +21,7 @@ from adapters.market_store import Window
 from engine.frames import CLOSE, TIME, TIMEFRAME_NAMES, TIMEFRAMES, Floats, Frame, Ints, Mask
 from strategies import catalog, sizing
 from strategies.base import Candles, Signal
-from strategies.filters import ALWAYS, TradingTime, hour_of, trading_time, weekday_of
+from strategies.filters import ALWAYS, TradingTime, hour_of, weekday_of
 
 logger = logging.getLogger(__name__)
 
@@ -51,8 +51,8 @@ def decode_plan(definition: bytes) -> Plan:
     evaluate: Callable[[Candles], Signal]
     open_at = ALWAYS
     try:
-        open_at = trading_time(params)
-        evaluate = catalog.prepare(strategy, params).evaluate
+        prepared = catalog.prepare(strategy, params)
+        evaluate, open_at = prepared.evaluate, prepared.open_at
     except Exception as error:
         # Of another catalogue, or at fault: each evaluation raises it again, and then it is the
         # agents' error like any other.
