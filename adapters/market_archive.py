@@ -6,7 +6,7 @@ one before it, and zlib makes little of the zeros: tens of times smaller than th
 
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
@@ -18,6 +18,8 @@ from adapters.redis_client import Redis
 from adapters.shard_records import decode_skipped
 from engine.schedule import SkippedRange
 
+Ranges = Mapping[int, tuple[SkippedRange, ...]]
+"""Of slots, by shard."""
 BLOCK_SLOTS = 60
 """Slots of one block; it begins at a whole minute."""
 FORMAT = 1
@@ -31,15 +33,16 @@ class BrokenBlock(AdapterError):
 @dataclass(frozen=True, slots=True)
 class Block:
     """One minute. frames, signals and readings are as they lay in Redis, by slot; skipped are the
-    ranges of slots that shards had not run, by shard, as their heads told when the block was made:
-    of this minute and of the time before it.
+    ranges of slots that shards had not run, held of those run without entries, by shard, as their
+    heads told when the block was made: of this minute and of the time before it.
     """
 
     first_slot: int
     frames: Mapping[int, bytes]
     signals: Mapping[int, bytes]
     readings: Mapping[int, bytes]
-    skipped: Mapping[int, tuple[SkippedRange, ...]]
+    skipped: Ranges
+    held: Ranges = field(default_factory=dict)
 
 
 def encode_block(block: Block) -> bytes:
@@ -50,10 +53,8 @@ def encode_block(block: Block) -> bytes:
         _as_differences(block.frames),
         _as_differences(block.signals),
         _as_differences(block.readings),
-        {
-            shard: [(r.first, r.last, r.paused) for r in ranges]
-            for shard, ranges in block.skipped.items()
-        },
+        _as_lists(block.skipped),
+        _as_lists(block.held),
     )
     return zlib.compress(msgspec.msgpack.encode(body), _LEVEL)
 
@@ -61,7 +62,8 @@ def encode_block(block: Block) -> bytes:
 def decode_block(data: bytes) -> Block:
     """Raises BrokenBlock."""
     try:
-        format_, first_slot, frames, signals, readings, skipped = msgspec.msgpack.decode(
+        # blocks of an earlier version end with `skipped`
+        format_, first_slot, frames, signals, readings, skipped, *rest = msgspec.msgpack.decode(
             zlib.decompress(data)
         )
         if format_ != FORMAT:
@@ -71,13 +73,19 @@ def decode_block(data: bytes) -> Block:
             _from_differences(frames),
             _from_differences(signals),
             _from_differences(readings),
-            {
-                shard: tuple(SkippedRange(*each) for each in ranges)
-                for shard, ranges in skipped.items()
-            },
+            _from_lists(skipped),
+            _from_lists(rest[0]) if rest else {},
         )
     except (zlib.error, msgspec.DecodeError, TypeError, ValueError) as error:
         raise BrokenBlock(f"no block of the archive: {error}") from error
+
+
+def _as_lists(told: Ranges) -> dict[int, list[tuple[int, int, bool]]]:
+    return {shard: [(r.first, r.last, r.paused) for r in told[shard]] for shard in told}
+
+
+def _from_lists(told: Mapping[int, Sequence[tuple[int, int, bool]]]) -> Ranges:
+    return {shard: tuple(SkippedRange(*each) for each in told[shard]) for shard in told}
 
 
 def _as_differences(values: Mapping[int, bytes]) -> list[tuple[int, bool, bytes]]:
@@ -112,13 +120,18 @@ async def read_minute(redis: Redis, first_slot: int, shards: Sequence[int]) -> B
     for key in (keys.market_frame, keys.market_signals, keys.market_readings):
         pipe.mget([key(slot) for slot in slots])
     for shard in shards:
-        pipe.hget(keys.shard_head(shard), "skipped")
+        pipe.hmget(keys.shard_head(shard), ["skipped", "held"])
     answers: list[Any] = await pipe.execute()
     tables = [
         {slot: data for slot, data in zip(slots, found, strict=True) if data is not None}
         for found in answers[:3]
     ]
-    heads = zip(shards, answers[3:], strict=True)
-    skipped = {shard: decode_skipped(head) for shard, head in heads if head}
-    told = {shard: ranges for shard, ranges in skipped.items() if ranges}
-    return Block(first_slot, tables[0], tables[1], tables[2], told)
+    skipped, held = (
+        {
+            shard: ranges
+            for shard, head in zip(shards, answers[3:], strict=True)
+            if (ranges := decode_skipped(head[which] or b""))
+        }
+        for which in (0, 1)
+    )
+    return Block(first_slot, tables[0], tables[1], tables[2], skipped, held)

@@ -4,7 +4,7 @@ above the row's, and is answered by one event.
 An agent created to run says two, `created` and `started`; a change of halt is said on top. An edit
 carries the wish that came before it, and a wish that a row has met neither starts nor stops it.
 A position belongs to the symbol it was opened on: a command to run on another one closes it first
-and applies when it comes again, which it does as long as the row's epoch is behind.
+(`moving`) and applies when it comes again, which it does as long as the row's epoch is behind.
 """
 
 from collections.abc import Sequence
@@ -194,7 +194,7 @@ def _close_first(draft: Draft, number: int) -> None:
     row = draft.own()[number]
     row["flags"] |= int(RowFlag.CLOSING | RowFlag.MOVING)
     row["close_reason"] = Reason.STOPPED
-    draft.note_changed(_only(number))
+    draft.say("moving", _only(number))
 
 
 def _take_settings(draft: Draft, command: Command) -> Halt:

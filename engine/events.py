@@ -18,7 +18,7 @@ from engine.schemas import record_from_bytes
 
 class Event(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """One of the kinds created started edited stopped deleted opened closed stale fresh failed
-    cannot_run can_run halted reducing resumed.
+    cannot_run can_run halted reducing resumed moving.
 
     `seq` counts per agent. The fields from price to signal are those of `opened` and `closed`.
     """
@@ -101,6 +101,8 @@ def log_lines(event: Event) -> list[tuple[str, str]]:
             return [("warn", "halted: no entry and no exit by signal; stop and target stand")]
         case "reducing":
             return [("warn", "reducing: no entry, exits only")]
+        case "moving":
+            return [("warn", "the position closes first: the agent moves to another symbol")]
         case "resumed":
             return [("warn", "no longer halted")]
     raise EventError(f"no event: kind {event.kind!r}")

@@ -16,7 +16,19 @@ from engine.rows import Reason, Rows
 from engine.schemas import record_from_bytes
 from engine.tick import SlotInputs, advance
 
-_COMMANDED: Final = frozenset({"created", "started", "edited", "stopped", "deleted"})
+_COMMANDED: Final = frozenset(
+    {
+        "created",
+        "started",
+        "edited",
+        "stopped",
+        "deleted",
+        "halted",
+        "reducing",
+        "resumed",
+        "moving",
+    }
+)
 _COMPARED: Final = (
     "kind", "seq", "slot", "reason", "price", "side", "quantity", "fee_usd", "pnl_usd",
     "entry_price", "entry_fee_usd", "opened_slot", "trade_seq", "leverage", "open_reason", "signal",

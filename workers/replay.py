@@ -11,7 +11,7 @@ import logging
 import os
 import sys
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from uuid import UUID
 
@@ -82,6 +82,7 @@ class Market:
     redis: Redis
     shard: int
     skipped: dict[int, list[SkippedRange]] = field(default_factory=dict)
+    held: dict[int, list[SkippedRange]] = field(default_factory=dict)
     _block: Block | None = None
 
     async def read_skipped(self, first_slot: int, last_slot: int) -> None:
@@ -91,6 +92,8 @@ class Market:
             block = await self._read(first)
             for shard, ranges in (block.skipped if block else {}).items():
                 self.skipped.setdefault(shard, []).extend(ranges)
+            for shard, ranges in (block.held if block else {}).items():
+                self.held.setdefault(shard, []).extend(ranges)
 
     def is_kept(self, slot: int) -> bool:
         """Whether the archive has the minute of the slot that was asked for last."""
@@ -98,6 +101,10 @@ class Market:
 
     def was_skipped(self, shard: int, slot: int) -> bool:
         return any(each.first <= slot <= each.last for each in self.skipped.get(shard, ()))
+
+    def was_held(self, shard: int, slot: int) -> bool:
+        """Whether nothing was opened in it, because the ledger was too far behind."""
+        return any(each.first <= slot <= each.last for each in self.held.get(shard, ()))
 
     async def inputs(self, slot: int, plan_id: int, plan: Plan) -> SlotInputs | None:
         """What a plan saw in a slot, None where the slot had no frame."""
@@ -195,7 +202,8 @@ async def replay(
             done = commands_only(rows, events)
             tally.not_run += 1
         else:
-            done = replay_slot(rows, inputs, events)
+            held = market.was_held(shard, slot)
+            done = replay_slot(rows, replace(inputs, entries=not held), events)
             tally.run += 1
         rows = done.rows
         for line in _lines(slot, done, inputs, ticks):

@@ -31,14 +31,16 @@ _RANGES = st.lists(
     signals=_BY_SLOT,
     readings=_BY_SLOT,
     skipped=st.dictionaries(st.integers(0, 300), _RANGES, max_size=3),
+    held=st.dictionaries(st.integers(0, 300), _RANGES, max_size=3),
 )
 def test_a_block_comes_back_as_it_was(
     frames: dict[int, bytes],
     signals: dict[int, bytes],
     readings: dict[int, bytes],
     skipped: dict[int, tuple[SkippedRange, ...]],
+    held: dict[int, tuple[SkippedRange, ...]],
 ) -> None:
-    block = Block(120, frames, signals, readings, skipped)
+    block = Block(120, frames, signals, readings, skipped, held)
     assert decode_block(encode_block(block)) == block
 
 
@@ -75,9 +77,10 @@ async def test_a_minute_is_read_as_redis_keeps_it(redis_url: str) -> None:
         away = (SkippedRange(61, 70, False),)
         await command(redis, "HSET", keys.shard_head(3), "skipped", encode_skipped(away))
         await command(redis, "HSET", keys.shard_head(4), "skipped", b"")
+        await command(redis, "HSET", keys.shard_head(5), "held", encode_skipped(away))
         block = await read_minute(redis, 60, [3, 4, 5])
     finally:
         await redis.aclose()
     frames = {60: b"frame of 60", 119: b"frame of 119"}
     signals, readings = {60: b"signals of 60"}, {61: b"readings of 61"}
-    assert block == Block(60, frames, signals, readings, {3: away})
+    assert block == Block(60, frames, signals, readings, {3: away}, {5: away})

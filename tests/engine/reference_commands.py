@@ -36,6 +36,7 @@ class Commanded:
             if not agent.has(Flag.MOVING):
                 agent.flags |= Flag.CLOSING | Flag.MOVING
                 agent.close_reason = Reason.STOPPED
+                self._say("moving")
             return
         if agent.agent_id != command.agent_id:
             agent.agent_id, agent.seq = command.agent_id, 0

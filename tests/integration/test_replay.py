@@ -17,8 +17,9 @@ from engine.events import decode_event
 from engine.frames import Frame, decode_frame, encode_frame
 from tests.conftest import wait_for
 from tests.integration.pool import TestPool, open_test_pool
+from workers import context
 from workers.archive_job import archive_market, settled_minutes
-from workers.replay import CannotReplay, Tally, replay
+from workers.replay import CannotReplay, Market, Tally, replay
 
 TIGHT: dict[str, Any] = {"stop_loss_pct": 0.002, "take_profit_pct": 0.002}
 """Of the simulated prices: reached within a few seconds."""
@@ -65,6 +66,38 @@ async def test_every_decision_is_made_again(pool: TestPool) -> None:
     assert tally.run >= tally.decisions
     text = "\n".join(lines)
     assert "agent created" in text and "opened" in text and "agent stopped: by user" in text
+
+
+async def test_trailing_stops_marks_and_slots_without_entries_are_replayed(
+    pool: TestPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings: dict[str, Any] = {
+        "trailing_stop_pct": 0.05,
+        "max_drawdown_pct": 50.0,
+        "break_even_pct": 0.01,
+        "time_stop_seconds": 3,
+        "sizing_mode": "vol_scaling",
+    }
+    agent = await pool.create(strategy_params={"threshold": 0.01}, **settings)
+    await traded(pool, agent, 1)
+    monkeypatch.setattr(context, "ENTRIES_STOP_AT_EVENTS", 0)
+
+    async def held() -> bool:
+        head = await pool.pool.shards.read_head(agent.shard)
+        row = await pool.row(agent)
+        return head is not None and bool(head.held) and row["side"] == 0
+
+    await wait_for(held, seconds=20, what="a slot without entries in which the agent is flat")
+    await pool.ticked(agent)
+    await pool.ticked(agent)
+    monkeypatch.undo()
+    await traded(pool, agent, 2)
+    tally, lines = await replayed(pool, agent)
+    assert (tally.differences, tally.lacking) == (0, 0), "\n".join(lines)
+    with monkeypatch.context() as forgetful:
+        forgetful.setattr(Market, "was_held", lambda *_: False)
+        tally, _ = await replayed(pool, agent)
+    assert tally.differences > 0
 
 
 async def test_another_price_is_found_out(pool: TestPool) -> None:
