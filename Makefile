@@ -20,7 +20,7 @@ COMPILE_SHIM = echo h11 | $(TOOLS)/bin/uv pip compile --quiet - --universal --py
 	--constraint requirements/run.lock
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-slow check format bench bench-density bench-first-tick bench-trades bench-kill bench-hub bench-rebuild bench-strategies bench-chaos strategy-pictures metrics-reference env lock clean
+.PHONY: help run test test-slow check format bench bench-density bench-first-tick bench-trades bench-kill bench-hub bench-rebuild bench-strategies bench-chaos bench-upgrade bench-outage strategy-pictures metrics-reference env lock clean
 
 help: ## what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -69,6 +69,12 @@ bench-strategies: $(VENV)/dev.stamp
 
 bench-chaos: $(VENV)/dev.stamp
 	@$(BIN)/python -m bench.chaos $(ARGS)
+
+bench-upgrade: $(VENV)/dev.stamp
+	@$(BIN)/python -m bench.upgrade $(ARGS)
+
+bench-outage: $(VENV)/dev.stamp
+	@$(BIN)/python -m bench.outage $(ARGS)
 
 strategy-pictures: $(VENV)/docs.stamp ## the pictures of docs/strategies.md; the same bytes each time
 	@$(BIN)/python -m docs.strategy_pictures $(ARGS)

@@ -34,7 +34,7 @@ from bench.chaos_judge import (
 from bench.chaos_market import REACH_S, MarketRecording
 from bench.hub_client import Account, new_account
 from bench.seeding import RISK, Fleet, seed, settled
-from bench.stack import SIMULATED, BenchError, Stack, measured, running_stack
+from bench.stack import SIMULATED, BenchError, Stack, end, measured, running_stack
 from bench.tables import show_progress, table
 from bench.ticked import TickedLog
 from engine.events import Event
@@ -63,13 +63,11 @@ async def measure(options: argparse.Namespace) -> int:
             recordings.append(asyncio.create_task(_listen(ticked, stack.redis_url)))
             chaos = Chaos(stack, options.workers, random.Random(options.seed))
             touched = await _disturb(chaos, account, options.minutes * 60)
-            await _come_to_rest(stack, account)
+            await come_to_rest(stack, account)
             await market.take(stack.redis, int(time.time()), REACH_S)
         finally:
-            for recording in recordings:
-                recording.cancel()
-            await asyncio.gather(*recordings, return_exceptions=True)
-        figures, problems = await _judge(stack, market)
+            await end(*recordings)
+        figures, problems = await judge(stack, market)
     takeovers = takeover_s(chaos.kills, ticked)
     figures = {
         "agents": options.agents,
@@ -134,12 +132,12 @@ async def _disturb(chaos: Chaos, account: Account, seconds: float) -> int:
                 raise BenchError(f"the chaos broke off: {task.exception()!r}")
     finally:
         chaos.stopping.set()
-        tasks[1].cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await end(tasks[1])
+        await asyncio.gather(tasks[0], return_exceptions=True)
     return wishes.granted
 
 
-async def _come_to_rest(stack: Stack, account: Account) -> None:
+async def come_to_rest(stack: Stack, account: Account) -> None:
     """Stops everything; waits until nothing is open, under way or not yet on record."""
     deadline = time.monotonic() + QUIET_S
     asked = False
@@ -169,7 +167,8 @@ async def _unrest(stack: Stack) -> str:
     return f"{lacking} agents are not on record" if lacking else ""
 
 
-async def _judge(stack: Stack, market: MarketRecording) -> tuple[dict[str, Any], list[str]]:
+async def judge(stack: Stack, market: MarketRecording) -> tuple[dict[str, Any], list[str]]:
+    """Figures, and what is not the same: decisions, rows, trades and logs."""
     verdict = Verdict(problems=list(market.changed))
     [(frozen, quarantined)] = await stack.sql(
         "SELECT (SELECT count(*) FROM shards WHERE frozen IS NOT NULL),"

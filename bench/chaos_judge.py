@@ -17,8 +17,8 @@ from bench.stack import Stack
 from engine.events import Event, decode_event, event_id, log_lines
 from engine.frames import PRICE_STALE_S, TIMEFRAME_NAMES, TIMEFRAMES, decode_frame
 from engine.replay import difference, row_difference, split_commanded
-from engine.rows import ROWS_PER_SHARD, Reason, Rows, empty_rows
-from engine.schemas import record_from_bytes
+from engine.rows import ROW_SCHEMA, ROWS_PER_SHARD, Reason, Rows, empty_rows
+from engine.schemas import record_from_bytes, record_schema
 from engine.tick import SlotInputs, advance
 from strategies.sizing import volatility_per_atr
 
@@ -99,9 +99,10 @@ class Undisturbed:
             into.decisions += len(decided)
             rows = outcome.rows
             wrong = list(_differences(shard, slot, outcome.events, decided))
-            if wrong:
-                into.problems += wrong
-                rows = _with_rows(rows, decided)
+            into.problems += wrong
+            # After a difference it is another history; an older schema keeps less than the engine.
+            older = [e for e in decided if record_schema(e.row_after) != ROW_SCHEMA]
+            rows = _with_rows(rows, decided if wrong else older)
         return rows
 
     def _inputs(self, slot: int) -> SlotInputs | None:

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,10 +25,12 @@ from adapters import redis_keys as keys
 from adapters.db.connection import Database, close_database, connection, open_database
 from adapters.embedded_postgres import EmbeddedPostgres
 from adapters.embedded_redis import EmbeddedRedis
+from adapters.env_file import read_env_file
 from adapters.processes import living_pid, log_tail, start_process, stop_process
 from adapters.redis_client import Redis, open_redis
 from adapters.shard_store import ShardStore
 from bench import machine
+from engine.rows import ROW_SCHEMA
 
 ROOT = Path(__file__).resolve().parents[1]
 ARTIC = (sys.executable, "-P", "-m", "cli.main")
@@ -37,6 +39,7 @@ RECORDING = "BTCUSDT_1m_2024.csv"
 READY_S = 90.0
 STOP_S = 60.0
 _POLL_S = 0.05
+_CANCEL_AGAIN_S = 0.5
 _COMPLAINT = re.compile(r"\b(ERROR|CRITICAL|Traceback)\b")
 
 
@@ -57,6 +60,11 @@ class Stack:
     postgres: EmbeddedPostgres
     redis_server: EmbeddedRedis
     up: "subprocess.Popen[bytes]"
+
+    def environment(self) -> dict[str, str]:
+        """For one more process of the pool: the settings that `artic up` has told to others."""
+        told = read_env_file(self.folder / "up" / "run" / "settings.env")
+        return {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), **told}
 
     @property
     def log_path(self) -> Path:
@@ -92,11 +100,14 @@ class Stack:
 
 @asynccontextmanager
 async def running_stack(
-    price_source: str = SIMULATED, workers: int = 2, keep: bool = False
+    price_source: str = SIMULATED,
+    workers: int = 2,
+    keep: bool = False,
+    told: Mapping[str, str] | None = None,
 ) -> AsyncIterator[Stack]:
     """Starts everything and waits until the hub is ready.
 
-    keep: leaves the folder with logs and data behind.
+    told: more settings. keep: leaves the folder with logs and data behind.
 
     Raises:
         BenchError: it does not start, or processes are left at the end.
@@ -106,7 +117,7 @@ async def running_stack(
     seen: set[int] = set()
     try:
         async with AsyncExitStack() as running:
-            stack = await _start(folder, price_source, workers, running)
+            stack = await _start(folder, price_source, workers, running, told or {})
             try:
                 yield stack
             finally:
@@ -119,7 +130,13 @@ async def running_stack(
             shutil.rmtree(folder, ignore_errors=True)
 
 
-async def _start(folder: Path, price_source: str, workers: int, running: AsyncExitStack) -> Stack:
+async def _start(
+    folder: Path,
+    price_source: str,
+    workers: int,
+    running: AsyncExitStack,
+    more: Mapping[str, str],
+) -> Stack:
     postgres, redis_server = EmbeddedPostgres(folder), EmbeddedRedis(folder)
     running.push_async_callback(postgres.stop)
     database_url = await postgres.start()
@@ -137,6 +154,7 @@ async def _start(folder: Path, price_source: str, workers: int, running: AsyncEx
         "ARTIC_DATABASE_URL": database_url,
         "ARTIC_REDIS_URL": redis_url,
         "ARTIC_REQUESTS_PER_MINUTE": "0",
+        **more,
     }
     up = start_process(command, log_path=folder / "up.log", env=told)
     running.push_async_callback(stop_process, up, signal.SIGTERM, STOP_S)
@@ -148,8 +166,17 @@ async def _start(folder: Path, price_source: str, workers: int, running: AsyncEx
     running.push_async_callback(redis.aclose)
     while await redis.get(keys.market_newest()) is None:  # no slot has a frame before the first
         await asyncio.sleep(_POLL_S)
+    schema = int(more.get("ARTIC_ROW_SCHEMA", ROW_SCHEMA))
     return Stack(
-        folder, redis, database, ShardStore(redis), redis_url, hub_url, postgres, redis_server, up
+        folder,
+        redis,
+        database,
+        ShardStore(redis, schema),
+        redis_url,
+        hub_url,
+        postgres,
+        redis_server,
+        up,
     )
 
 
@@ -165,6 +192,17 @@ async def _until_ready(up: "subprocess.Popen[bytes]", log_path: Path, hub_url: s
             if time.monotonic() > deadline:
                 raise BenchError(f"artic up is not ready: {log_tail(log_path)}")
             await asyncio.sleep(_POLL_S)
+
+
+async def end(*tasks: "asyncio.Task[Any]") -> None:
+    """Cancels tasks until they are done: a client library may take a cancel for a lost connection
+    and go on.
+    """
+    while running := [task for task in tasks if not task.done()]:
+        for task in running:
+            task.cancel()
+        await asyncio.wait(running, timeout=_CANCEL_AGAIN_S)
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def free_ports() -> tuple[int, int]:

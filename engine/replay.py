@@ -12,8 +12,8 @@ import numpy as np
 
 from engine.events import Event
 from engine.isolation import advance_isolated
-from engine.rows import Reason, Rows
-from engine.schemas import record_from_bytes
+from engine.rows import ROW_SCHEMA, Reason, Rows
+from engine.schemas import record_from_bytes, record_schema, rows_to_bytes
 from engine.tick import SlotInputs, advance
 
 _COMMANDED: Final = frozenset(
@@ -97,7 +97,10 @@ def replay_slot(rows: Rows, inputs: SlotInputs, events: Sequence[Event]) -> Repl
         # The pool runs a slot that raised in the same way: the guilty row says so and stands.
         raised = repr(error)
         outcome = advance_isolated(rows, inputs).outcome
-    return Replayed(outcome.rows, commanded, outcome.events, recorded, raised)
+    rows = outcome.rows
+    if recorded and record_schema(recorded[-1].row_after) != ROW_SCHEMA:
+        rows = row_after(recorded[-1])  # it went on from what an older schema keeps
+    return Replayed(rows, commanded, outcome.events, recorded, raised)
 
 
 def commands_only(rows: Rows, events: Sequence[Event]) -> Replayed:
@@ -111,7 +114,9 @@ def difference(now: Event, then: Event) -> str:
     for name in _COMPARED:
         if getattr(now, name) != getattr(then, name):
             return f"{then.kind}: {name} is {getattr(now, name)!r}, was {getattr(then, name)!r}"
-    wrong = row_difference(row_after(now)[0], row_after(then)[0])
+    schema = record_schema(then.row_after)
+    kept = record_from_bytes(rows_to_bytes(row_after(now), schema))
+    wrong = row_difference(kept[0], row_after(then)[0])
     return f"{then.kind}: {wrong} of the row" if wrong else ""
 
 
