@@ -11,7 +11,7 @@ from typing import Any
 from uuid import UUID, uuid5
 
 from bench.hub_client import Listener
-from bench.recompute import Command, Start, Stop
+from bench.recompute_rules import Command, Start, Stop
 from engine.events import Event
 
 Events = Mapping[UUID, Sequence[Event]]
@@ -63,7 +63,10 @@ def enough_trades(events: Events) -> list[str]:
             f"only {by_market} round trips by stop, target or signal, {ROUND_TRIPS_MIN} are needed"
         )
     problems += [f"no {side} round trip" for side in ("long", "short") if not sides[side]]
-    wanted = ("stop_loss", "take_profit", "signal", "stopped", "deleted")
+    wanted = (
+        *("stop_loss", "take_profit", "signal", "stopped", "deleted"),
+        *("trailing_stop", "time_stop", "drawdown"),
+    )
     problems += [f"no round trip closed by {why}" for why in wanted if not reasons[why]]
     return problems
 
@@ -79,6 +82,7 @@ REASONS = {
     8: "drawdown",
     9: "stopped",
     10: "deleted",
+    13: "time_stop",
 }
 """Numbers in events, words in the ledger; written down here once more on purpose."""
 

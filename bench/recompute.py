@@ -2,138 +2,35 @@
 
 Nothing of the product is imported here, and the arithmetic is decimal where the engine's is
 binary: the two agree because they follow the same written rules, not because they share code.
-Plain data in, plain data out; no I/O. Fixed stops and targets on paper; agents whose plan fails,
-edits of a running agent and live orders are outside what is recomputed.
+Plain data in, plain data out; no I/O. Agents whose plan fails, edits of a running agent, halts and
+live orders are outside what is recomputed.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from decimal import ROUND_FLOOR, ROUND_HALF_EVEN, Context, Decimal, localcontext
+from collections.abc import Iterable, Mapping
+from decimal import ROUND_FLOOR, Context, Decimal, localcontext
+
+from bench.recompute_rules import (
+    DAY_S,
+    INFINITE,
+    AgentSettings,
+    Command,
+    ExitRules,
+    Position,
+    Price,
+    Reading,
+    Session,
+    Sizing,
+    Start,
+    Trade,
+    atr_of,
+    kept,
+    usd,
+    written,
+)
 
 PRICE_STALE_S = 10
 """A price older than this many seconds by its publish time opens nothing and holds exits."""
-
-NUMBER_TOLERANCE = 1e-9
-"""Relative difference below which two numbers are called the same."""
-
-USD_TOLERANCE = 2.5e-8
-"""Amounts are kept to eight decimals, and a result is made of three: two units are rounding."""
-
-NOTIONAL_TOLERANCE = 2e-11
-"""Of the notional, for amounts: where the 13th digit of a price is an exact 5, decimal and binary
-may round it to different sides, and a result is the difference of two such prices.
-"""
-
-INFINITE = float("inf")
-
-_DIGITS = 12
-_DECIMALS = 18
-_USD_STEP = Decimal("1e-8")
-_NOTHING = Decimal(0)
-
-
-@dataclass(frozen=True, slots=True)
-class AgentSettings:
-    """One agent as its owner described it, and the slot in which it was started."""
-
-    agent_id: str
-    symbol: str
-    plan_id: int
-    start_slot: int
-    threshold: float
-    interval: int = 1
-    max_position_usd: float = 100.0
-    stop_loss_pct: float = 2.0
-    take_profit_pct: float = 4.0
-    leverage: int = 1
-    fee_bps: float = 10.0
-    slippage_bps: float = 1.0
-    max_session_loss_usd: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Price:
-    """What a slot's frame said of one symbol; publish_time in Unix seconds."""
-
-    price: float
-    publish_time: float
-
-
-@dataclass(frozen=True, slots=True)
-class Stop:
-    """A stop (or, with `delete`, a deletion) that applies just before `slot`."""
-
-    agent_id: str
-    slot: int
-    close_position: bool = True
-    delete: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Start:
-    """A start after a stop, with the same settings; the schedule counts from `slot` again."""
-
-    agent_id: str
-    slot: int
-
-
-Command = Stop | Start
-
-
-@dataclass(frozen=True, slots=True)
-class Trade:
-    """One position from its opening; the fields of the closing are None while it is open.
-
-    fee_usd is what was paid so far: the entry's fee, and the exit's too once it is closed.
-    """
-
-    agent_id: str
-    side: str
-    quantity: float
-    leverage: int
-    entry_price: float
-    exit_price: float | None
-    fee_usd: float
-    pnl_usd: float | None
-    open_reason: str
-    close_reason: str | None
-    opened_slot: int
-    closed_slot: int | None
-
-
-@dataclass(slots=True)
-class _Position:
-    direction: int
-    entry: Decimal
-    quantity: Decimal
-    entry_fee: Decimal
-    stop: Decimal
-    target: Decimal
-    bankrupt: Decimal
-    opened_slot: int
-
-    def gross(self, price: Decimal) -> Decimal:
-        return _usd((price - self.entry) * self.quantity * self.direction)
-
-    def ahead_of(self, level: Decimal, price: Decimal) -> bool:
-        """The price is on the winning side of the level, and not on it."""
-        return (price - level) * self.direction > 0
-
-
-def _kept(exact: Decimal, rounding: str = ROUND_HALF_EVEN) -> Decimal:
-    """As the books keep prices and quantities: 12 significant digits and at most 18 decimals."""
-    last_digit = max(exact.adjusted() - _DIGITS + 1, -_DECIMALS)
-    return exact.quantize(Decimal(1).scaleb(last_digit), rounding)
-
-
-def _usd(exact: Decimal) -> Decimal:
-    return exact.quantize(_USD_STEP)
-
-
-def _written(number: float) -> Decimal:
-    """The number as a person would write it: 0.1 is a tenth, not the binary fraction next to it."""
-    return Decimal(repr(float(number)))
+NO_READING = Reading(float("nan"), float("nan"))
 
 
 class _Walk:
@@ -141,20 +38,17 @@ class _Walk:
 
     def __init__(self, settings: AgentSettings) -> None:
         self.settings = settings
-        self.size = _written(settings.max_position_usd)
-        self.stop_share = _written(settings.stop_loss_pct) / 100
-        self.target_share = _written(settings.take_profit_pct) / 100
-        self.fee_share = _written(settings.fee_bps) / 10_000
-        self.slip_share = _written(settings.slippage_bps) / 10_000
-        self.loss_limit = _written(settings.max_session_loss_usd or 0.0)
+        self.rules = ExitRules(settings)
+        self.session = Session(settings)
+        self.sizing = Sizing(settings)
         self.running = True
         self.deleted = False
         self.schedule_start = settings.start_slot
-        self.realized = _NOTHING
-        self.session_base = _NOTHING
         self.close_asked: str | None = None
-        self.position: _Position | None = None
+        self.position: Position | None = None
         self.trades: list[Trade] = []
+        self.lost_at: int | None = None
+        self.opened_on: list[int] = []
 
     def command(self, command: Command) -> None:
         if self.deleted:
@@ -163,7 +57,7 @@ class _Walk:
             if not self.running:
                 self.running = True
                 self.schedule_start = command.slot
-                self.session_base = self.realized
+                self.session.restart()
                 self.close_asked = None
             return
         self.running = False
@@ -172,21 +66,28 @@ class _Walk:
         if self.position is not None and (command.close_position or command.delete):
             self.close_asked = "deleted" if command.delete else "stopped"
 
-    def slot(self, slot: int, price: Decimal | None, signal: float | None) -> None:
+    def slot(
+        self, slot: int, price: Decimal | None, signal: float | None, reading: Reading
+    ) -> None:
         """One slot; `price` is None where there is none or it is stale."""
         closed_here = False
-        if self.position is not None and price is not None:
-            reason = self._exit_reason(self.position, price)
+        watched = self.running or self.close_asked is not None
+        if self.position is not None and price is not None and watched:
+            reason = self._exit_reason(self.position, slot, price)
             if reason is not None:
                 self._close(self.position, slot, price, reason)
                 closed_here = True
+            else:
+                self.rules.follow(self.position, price)
+                self.session.follow(self.session.result(self.position, price))
         if not self._due(slot) or closed_here:
             return
         if price is None or not signal or not self.settings.threshold <= abs(signal) < INFINITE:
             return  # no price, no signal, none in either direction (0), no number, or too weak
         direction = 1 if signal > 0 else -1
         if self.position is None:
-            self._open(slot, price, direction)
+            if self._may_open(slot):
+                self._open(slot, price, direction, reading)
         elif self.position.direction != direction:
             self._close(self.position, slot, price, "signal")
 
@@ -194,58 +95,66 @@ class _Walk:
         waited = slot - self.schedule_start
         return self.running and waited >= 0 and waited % self.settings.interval == 0
 
-    def _exit_reason(self, position: _Position, price: Decimal) -> str | None:
-        if not self.running and self.close_asked is None:
-            return None
+    def _exit_reason(self, position: Position, slot: int, price: Decimal) -> str | None:
         if not position.ahead_of(position.bankrupt, price):
             return "liquidation"
         if self.close_asked is not None:
             return self.close_asked
-        if not position.ahead_of(position.stop, price):
-            return "stop_loss"
-        if position.ahead_of(position.target, price) or price == position.target:
-            return "take_profit"
-        result = self.realized - self.session_base + position.gross(price) - position.entry_fee
-        if self.loss_limit > 0 and result <= -self.loss_limit:
-            return "session_loss"
-        return None
+        reason = self.rules.hit(position, price)
+        if reason is None:
+            reason = self.session.over(self.session.result(position, price))
+        if reason is None and self.rules.timed_out(position, slot):
+            reason = "time_stop"
+        return reason
 
-    def _open(self, slot: int, price: Decimal, direction: int) -> None:
-        entry = _kept(price * (1 + direction * self.slip_share))
-        quantity = _kept(self.size / entry, ROUND_FLOOR)
+    def _may_open(self, slot: int) -> bool:
+        pause, most = self.settings.cooldown_seconds, self.settings.max_trades_per_day
+        if pause is not None and self.lost_at is not None and slot - self.lost_at < pause:
+            return False
+        return most is None or self.opened_on.count(slot // DAY_S) < most
+
+    def _open(self, slot: int, price: Decimal, direction: int, reading: Reading) -> None:
+        atr, fraction = atr_of(reading), self.sizing.fraction(reading)
+        if fraction is None or (self.rules.dynamic and atr is None):
+            return
+        entry = kept(price * (1 + direction * self.rules.slip))
+        quantity = kept(self.session.size * fraction / entry, ROUND_FLOOR)
         if quantity == 0:
             return  # the money buys nothing
-        self.position = _Position(
+        self.opened_on.append(slot // DAY_S)
+        self.position = Position(
             direction=direction,
             entry=entry,
             quantity=quantity,
-            entry_fee=_usd(quantity * entry * self.fee_share),
-            stop=_kept(entry * (1 - direction * self.stop_share)),
-            target=_kept(entry * (1 + direction * self.target_share)),
-            bankrupt=_kept(entry * (1 - Decimal(direction) / self.settings.leverage)),
+            entry_fee=usd(quantity * entry * self.rules.fee),
+            bankrupt=kept(entry * (1 - Decimal(direction) / self.settings.leverage)),
             opened_slot=slot,
+            atr=atr,
+            best=entry,
         )
 
-    def _close(self, position: _Position, slot: int, price: Decimal, reason: str) -> None:
-        exit_price = _kept(price * (1 - position.direction * self.slip_share))
+    def _close(self, position: Position, slot: int, price: Decimal, reason: str) -> None:
+        exit_price = kept(price * (1 - position.direction * self.rules.slip))
         if reason == "liquidation":
             better = max if position.direction > 0 else min
             exit_price = better(exit_price, position.bankrupt)
-        exit_fee = _usd(position.quantity * exit_price * self.fee_share)
+        exit_fee = usd(position.quantity * exit_price * self.rules.fee)
         pnl = position.gross(exit_price) - position.entry_fee - exit_fee
         self.trades.append(
             self._trade(position, exit_price, position.entry_fee + exit_fee, pnl, reason, slot)
         )
         self.position = None
         self.close_asked = None
-        self.realized += pnl
-        lost = self.session_base - self.realized
-        if reason == "session_loss" or 0 < self.loss_limit <= lost:
+        self.lost_at = slot if pnl < 0 else None
+        self.sizing.count(pnl)
+        self.session.close(pnl)
+        over = self.session.over(self.session.result())
+        if over is not None or reason in {"session_loss", "drawdown"}:
             self.running = False
 
     def _trade(
         self,
-        position: _Position,
+        position: Position,
         exit_price: Decimal | None,
         fee: Decimal,
         pnl: Decimal | None,
@@ -280,11 +189,13 @@ def recompute(
     prices: Mapping[int, Mapping[str, Price]],
     signals: Mapping[int, Mapping[int, float]],
     commands: Iterable[Command] = (),
+    readings: Mapping[int, Mapping[int, Reading]] | None = None,
 ) -> list[Trade]:
     """All trades of the agents, by agent (in the order given) and then by opening.
 
     prices: slot -> symbol -> Price, for every slot that was run (a slot that is not a key was
     skipped: nothing happens in it). signals: slot -> plan id -> signal; NaN or absent: none.
+    readings: slot -> plan id -> Reading, for agents that need one.
     commands: stops and starts, each applied just before the first slot that was run from its slot
     on, those of one slot in the order given.
     """
@@ -302,7 +213,8 @@ def recompute(
                 while waiting and waiting[-1].slot <= slot:
                     walk.command(waiting.pop())
                 signal = signals.get(slot, {}).get(settings.plan_id)
-                walk.slot(slot, usable[slot].get(settings.symbol), signal)
+                reading = (readings or {}).get(slot, {}).get(settings.plan_id, NO_READING)
+                walk.slot(slot, usable[slot].get(settings.symbol), signal, reading)
             trades += walk.finished()
     return trades
 
@@ -310,81 +222,7 @@ def recompute(
 def _usable(slot: int, frame: Mapping[str, Price]) -> dict[str, Decimal]:
     """The prices of a frame that are there and not stale."""
     return {
-        symbol: _written(seen.price)
+        symbol: written(seen.price)
         for symbol, seen in frame.items()
         if 0 < seen.price < INFINITE and slot - seen.publish_time <= PRICE_STALE_S
     }
-
-
-def compare(expected: Sequence[Trade], ledger_rows: Iterable[Mapping[str, object]]) -> list[str]:
-    """Differences in plain words, none when the ledger holds exactly the expected trades.
-
-    A ledger row has the names of a trade in the API (agent_id, side, quantity, leverage,
-    entry_price, exit_price, fee_usd, pnl_usd, open_reason, close_reason, opened_at, closed_at);
-    times as datetime, ISO 8601 text or Unix seconds; numbers as int, float or Decimal. Slots, sides
-    and reasons must be equal, numbers to 1e-9 of their size (USD amounts at least to the tolerances
-    above: rounding to eight decimals and to the last digit of a price).
-    """
-    differences: list[str] = []
-    found: dict[tuple[str, float | None], Mapping[str, object]] = {}
-    for row in ledger_rows:
-        key = str(row["agent_id"]), _seconds(row["opened_at"])
-        if key in found:
-            differences.append(f"{_name(*key)}: more than once in the ledger")
-        found[key] = row
-    for trade in expected:
-        wanted_key = trade.agent_id, float(trade.opened_slot)
-        name = _name(*wanted_key)
-        match = found.pop(wanted_key, None)
-        if match is None:
-            differences.append(f"{name}: not in the ledger ({trade.side}, {trade.close_reason})")
-        else:
-            differences += [f"{name}: {each}" for each in _field_differences(trade, match)]
-    differences += [f"{_name(*key)}: in the ledger, not expected" for key in found]
-    return differences
-
-
-def _name(agent_id: str, opened: float | None) -> str:
-    return f"agent {agent_id}, opened at {'no time' if opened is None else f'{opened:.15g}'}"
-
-
-def _field_differences(trade: Trade, row: Mapping[str, object]) -> list[str]:
-    said: list[tuple[str, object, object]] = []
-    for name in ("side", "leverage", "open_reason", "close_reason"):
-        wanted: object = getattr(trade, name)
-        if row[name] != wanted:
-            said.append((name, row[name], wanted))
-    closed = _seconds(row["closed_at"])
-    if closed != trade.closed_slot:
-        said.append(("closed_at", closed, trade.closed_slot))
-    usd = max(USD_TOLERANCE, NOTIONAL_TOLERANCE * trade.quantity * trade.entry_price)
-    for name, at_least in (
-        ("quantity", 0.0),
-        ("entry_price", 0.0),
-        ("exit_price", 0.0),
-        ("fee_usd", usd),
-        ("pnl_usd", usd),
-    ):
-        number: float | None = getattr(trade, name)
-        if not _same(row[name], number, at_least):
-            said.append((name, row[name], number))
-    return [f"{name} is {got}, expected {wanted}" for name, got, wanted in said]
-
-
-def _same(got: object, wanted: float | None, at_least: float) -> bool:
-    if got is None or wanted is None:
-        return got is None and wanted is None
-    number = float(str(got))
-    return abs(number - wanted) <= max(NUMBER_TOLERANCE * abs(wanted), at_least)
-
-
-def _seconds(moment: object) -> float | None:
-    """Unix seconds of a time in any of the forms a ledger row may give it."""
-    if moment is None:
-        return None
-    if isinstance(moment, str):
-        moment = datetime.fromisoformat(moment)
-    if isinstance(moment, datetime):
-        aware = moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
-        return aware.timestamp()
-    return float(str(moment))

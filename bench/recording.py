@@ -6,7 +6,7 @@ are numbered without gaps.
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
@@ -15,18 +15,17 @@ import numpy as np
 
 from adapters import redis_keys as keys
 from adapters.redis_client import Redis, command, open_redis
-from bench.recompute import Price
+from adapters.slot_readings import decode_readings
+from bench.recompute_rules import Price, Reading
 from bench.stack import BenchError
 from engine.events import Event, decode_event
-from engine.frames import decode_frame
+from engine.frames import TIMEFRAME_NAMES, TIMEFRAMES, Floats, decode_frame
+from strategies.sizing import volatility_per_atr
 
 SHARDS_MAX = 16
 """Streams that are followed from before they exist; a measurement with more shards is refused."""
 _BLOCK_MS = 500
 _AT_ONCE = 10_000
-
-Prices = Mapping[int, Mapping[str, Price]]
-Signals = Mapping[int, Mapping[int, float]]
 
 
 @dataclass(slots=True)
@@ -75,8 +74,20 @@ async def events_read(recording: StreamRecording, seconds: float) -> None:
         await asyncio.sleep(seconds)
 
 
-async def recorded_market(redis: Redis, first: int, last: int) -> tuple[Prices, Signals, list[int]]:
-    """Prices and signals of the slots first..last, and the slots that never got a frame.
+@dataclass(frozen=True, slots=True)
+class RecordedMarket:
+    """What slots held: prices by symbol, signals and readings by plan; absent: without a frame."""
+
+    prices: Mapping[int, Mapping[str, Price]]
+    signals: Mapping[int, Mapping[int, float]]
+    readings: Mapping[int, Mapping[int, Reading]]
+    absent: list[int]
+
+
+async def recorded_market(
+    redis: Redis, first: int, last: int, plans: Mapping[int, tuple[str, str]]
+) -> RecordedMarket:
+    """The slots first..last; plans: (symbol, timeframe) by id.
 
     Raises:
         BenchError: the first frames have run out already.
@@ -85,6 +96,7 @@ async def recorded_market(redis: Redis, first: int, last: int) -> tuple[Prices, 
         raise BenchError(f"frames live {keys.FRAME_TTL_S} s, the run took {last - first} s")
     prices: dict[int, dict[str, Price]] = {}
     signals: dict[int, dict[int, float]] = {}
+    readings: dict[int, dict[int, Reading]] = {}
     absent: list[int] = []
     for slot in range(first, last + 1):
         data = await command(redis, "GET", keys.market_frame(slot))
@@ -102,4 +114,21 @@ async def recorded_market(redis: Redis, first: int, last: int) -> tuple[Prices, 
         )
         values = bits.view("<f8")
         signals[slot] = {int(p): float(values[p]) for p in np.flatnonzero(bits).tolist()}
-    return prices, signals, absent
+        of_windows, _ = decode_readings(
+            await command(redis, "GET", keys.market_readings(slot)) or b""
+        )
+        readings[slot] = _of_plans(of_windows, frame.symbols, plans)
+    return RecordedMarket(prices, signals, readings, absent)
+
+
+def _of_plans(
+    of_windows: Floats, symbols: Sequence[str], plans: Mapping[int, tuple[str, str]]
+) -> dict[int, Reading]:
+    """The readings of plans, out of those of each symbol and timeframe of a frame."""
+    found: dict[int, Reading] = {}
+    for plan_id, (symbol, timeframe) in plans.items():
+        window = symbols.index(symbol) * len(TIMEFRAMES) + TIMEFRAME_NAMES.index(timeframe)
+        fraction = float(of_windows[window]) if window < len(of_windows) else float("nan")
+        per_atr = volatility_per_atr(TIMEFRAMES[timeframe])
+        found[plan_id] = Reading(fraction, fraction * per_atr)
+    return found

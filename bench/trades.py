@@ -21,9 +21,10 @@ from uuid import UUID
 from adapters import redis_keys as keys
 from adapters.redis_client import command
 from bench import proof
+from bench.compare_trades import compare
 from bench.hub_client import Account, Listener, listening, new_account
 from bench.proof import Ask, Ledger
-from bench.recompute import compare, recompute
+from bench.recompute import recompute
 from bench.recording import SHARDS_MAX, StreamRecording, events_read, recorded_market
 from bench.stack import SIMULATED, BenchError, Stack, measured, replay, running_stack
 from bench.tables import show_progress, table
@@ -219,14 +220,16 @@ async def _judge(run: Run) -> tuple[dict[str, Any], dict[str, list[str]]]:
     events = run.streams.by_agent()
     starts, commands = proof.commands_of(events, run.asks)
     first, last = min(starts.values()), max(event.slot for event in run.streams.events)
-    prices, signals, absent = await recorded_market(stack.redis, first, last)
+    found = await stack.sql("SELECT id, symbol, timeframe FROM plans")
+    plans = {int(number): (str(symbol), str(timeframe)) for number, symbol, timeframe in found}
+    market = await recorded_market(stack.redis, first, last, plans)
     settings = [
         settings_of(agent_id, body, run.plan_ids[agent_id], starts[agent_id])
         for agent_id, body in run.bodies.items()
         if agent_id in starts
     ]
-    expected = recompute(settings, prices, signals, commands)
-    missed = [f"slot {slot} never had a frame" for slot in absent]
+    expected = recompute(settings, market.prices, market.signals, commands, market.readings)
+    missed = [f"slot {slot} never had a frame" for slot in market.absent]
     missed += await _missed(stack)
     problems = {
         "enough trades": proof.enough_trades(events),

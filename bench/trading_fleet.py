@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from adapters.price_simulated import SYMBOLS
-from bench.recompute import AgentSettings
+from bench.recompute_rules import AgentSettings
 from strategies import catalog
 
 STYLES: tuple[tuple[str, int, dict[str, Any]], ...] = (
@@ -29,6 +29,31 @@ STYLES: tuple[tuple[str, int, dict[str, Any]], ...] = (
         5,
         {"stop_loss_pct": 0.04, "take_profit_pct": 0.08, "fee_bps": 0.0, "slippage_bps": 0.0},
     ),
+    ("trailing", 1, {"stop_loss_pct": 2.0, "take_profit_pct": 2.0, "trailing_stop_pct": 0.05}),
+    ("by ATR", 1, {"tp_sl_mode": "dynamic", "atr_multiple": 0.5, "reward_risk_ratio": 1.25}),
+    (
+        "sized by volatility",
+        2,
+        {"tp_sl_mode": "dynamic", "atr_multiple": 1.0, "sizing_mode": "vol_scaling"},
+    ),
+    ("short-lived", 1, {"stop_loss_pct": 5.0, "take_profit_pct": 5.0, "time_stop_seconds": 4}),
+    (
+        "break-even",
+        1,
+        {"stop_loss_pct": 0.2, "take_profit_pct": 0.2, "break_even_pct": 0.03, "fee_bps": 0.5},
+    ),
+    ("drawdown", 1, {"stop_loss_pct": 0.04, "take_profit_pct": 0.04, "max_drawdown_pct": 0.7}),
+    (
+        "patient",
+        1,
+        {
+            "stop_loss_pct": 0.03,
+            "take_profit_pct": 0.03,
+            "cooldown_seconds": 5,
+            "max_trades_per_day": 4,
+        },
+    ),
+    ("kelly", 1, {"time_stop_seconds": 1, "fee_bps": 0.0, "sizing_mode": "kelly"}),
 )
 """(name, interval, what differs in risk_params)."""
 _POSITION_USD = (100.0, 250.0, 1000.0, 12345.67)
@@ -67,7 +92,7 @@ def agent_body(number: int, recorded: bool) -> dict[str, Any]:
     style = turn + number_of_strategy  # so that a small fleet has every style, too
     name, interval, risk = STYLES[style % len(STYLES)]
     if not recorded:
-        exits = ("stop_loss_pct", "take_profit_pct")
+        exits = {"stop_loss_pct", "take_profit_pct"} & risk.keys()
         risk = risk | {each: round(risk[each] * _SIMULATED_SHARE, 4) for each in exits}
     strategy = catalog.STRATEGIES[number_of_strategy]
     threshold = _THRESHOLDS[number % len(_THRESHOLDS)]

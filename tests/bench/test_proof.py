@@ -11,7 +11,7 @@ import pytest
 from bench import proof
 from bench.hub_client import Listener
 from bench.proof import Ask, Ledger
-from bench.recompute import Start, Stop
+from bench.recompute_rules import Start, Stop
 from engine.events import Event
 
 AGENT = UUID(int=7)

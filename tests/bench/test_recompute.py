@@ -9,17 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from bench import compare_trades, recompute_rules
 from bench import recompute as recompute_module
-from bench.recompute import (
-    AgentSettings,
-    Command,
-    Price,
-    Start,
-    Stop,
-    Trade,
-    compare,
-    recompute,
-)
+from bench.compare_trades import compare
+from bench.recompute import recompute
+from bench.recompute_rules import AgentSettings, Command, Price, Start, Stop, Trade
 
 # 1,000 USD at 100 USD: ten pieces, 1 USD of entry fee, stop at 98 and target at 104 (long).
 PLAIN = AgentSettings(
@@ -258,9 +252,11 @@ def test_compare_finds_lost_doubled_and_invented_trades() -> None:
 
 
 def test_nothing_of_the_product_is_imported() -> None:
-    tree = ast.parse(Path(recompute_module.__file__).read_text(encoding="utf-8"))
+    modules = (recompute_module, recompute_rules, compare_trades)
+    trees = [ast.parse(Path(str(m.__file__)).read_text(encoding="utf-8")) for m in modules]
     imported = {
         name
+        for tree in trees
         for node in ast.walk(tree)
         if isinstance(node, ast.Import | ast.ImportFrom)
         for name in (
@@ -269,4 +265,5 @@ def test_nothing_of_the_product_is_imported() -> None:
             else [each.name for each in node.names]
         )
     }
-    assert imported == {"collections.abc", "dataclasses", "datetime", "decimal"}
+    standard = {"collections.abc", "dataclasses", "datetime", "decimal", "math", "struct"}
+    assert imported == standard | {"bench.recompute_rules"}

@@ -3,19 +3,23 @@
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 from uuid import UUID
 
 import numpy as np
 import pytest
 
-from bench.recompute import AgentSettings, Command, Price, Start, Stop, compare, recompute
+from bench.compare_trades import compare
+from bench.recompute import recompute
+from bench.recompute_rules import AgentSettings, Command, Price, Reading, Start, Stop
 from engine import commands as engine_commands
-from engine.commands import Wanted
+from engine.commands import ExitMode, SizingMode, Wanted
 from engine.events import Event
 from engine.rows import Reason, empty_rows
 from engine.tick import SlotInputs, advance
 
-FIRST = 1_730_000_000
+FIRST = 1_730_073_400
+"""Some minutes before midnight."""
 SLOTS = 400
 AGENTS = 60
 SYMBOLS = ("BTC/USDT", "DOGE/USDT")
@@ -28,6 +32,7 @@ class Recording:
     agents: list[AgentSettings]
     prices: dict[int, dict[str, Price]] = field(default_factory=dict)
     signals: dict[int, dict[int, float]] = field(default_factory=dict)
+    readings: dict[int, dict[int, Reading]] = field(default_factory=dict)
     commands: list[Command] = field(default_factory=list)
     ledger: dict[UUID, dict[str, object]] = field(default_factory=dict)
 
@@ -48,7 +53,25 @@ def some_agent(row: int, chance: random.Random) -> AgentSettings:
         fee_bps=chance.choice([10.0, 0.0, 2.5]),
         slippage_bps=chance.choice([1.0, 0.0, 0.25, 20.0]),
         max_session_loss_usd=limit,
+        **some_rules(chance),
     )
+
+
+def some_rules(chance: random.Random) -> dict[str, Any]:
+    """Each rule beyond the fixed ones for some of the agents."""
+    nothing = [None] * 3
+    return {
+        "tp_sl_mode": chance.choice(["fixed", "fixed", "dynamic"]),
+        "atr_multiple": chance.choice([0.5, 2.0]),
+        "reward_risk_ratio": chance.choice([0.75, 2.0]),
+        "trailing_stop_pct": chance.choice([*nothing, 0.08, 0.5]),
+        "max_drawdown_pct": chance.choice([*nothing, 1.5, 20.0]),
+        "break_even_pct": chance.choice([*nothing, 0.05, 0.3]),
+        "time_stop_seconds": chance.choice([*nothing, 7, 40]),
+        "cooldown_seconds": chance.choice([*nothing, 3, 50]),
+        "max_trades_per_day": chance.choice([*nothing, 2, 30]),
+        "sizing_mode": chance.choice(["fixed", "fixed", "kelly", "vol_scaling"]),
+    }
 
 
 def sent(agent: AgentSettings, row: int, epoch: int, command: Command) -> engine_commands.Command:
@@ -72,6 +95,16 @@ def sent(agent: AgentSettings, row: int, epoch: int, command: Command) -> engine
         fee_cbps=round(agent.fee_bps * 100),
         slippage_cbps=round(agent.slippage_bps * 100),
         max_session_loss_usd=agent.max_session_loss_usd or 0.0,
+        tp_sl_mode=ExitMode[agent.tp_sl_mode.upper()],
+        sizing_mode=SizingMode[agent.sizing_mode.upper()],
+        atr_multiple_centi=round(agent.atr_multiple * 100),
+        reward_risk_centi=round(agent.reward_risk_ratio * 100),
+        trailing_stop_bps=round((agent.trailing_stop_pct or 0) * 100),
+        break_even_bps=round((agent.break_even_pct or 0) * 100),
+        max_drawdown_bps=round((agent.max_drawdown_pct or 0) * 100),
+        max_trades_per_day=agent.max_trades_per_day or 0,
+        time_stop_s=agent.time_stop_seconds or 0,
+        cooldown_s=agent.cooldown_seconds or 0,
     )
 
 
@@ -120,11 +153,20 @@ def recorded(seed: int) -> Recording:
             if each.agent_id not in deleted
         ]
         deleted |= {each.agent_id for each in commands if isinstance(each, Stop) and each.delete}
+        seen = [
+            Reading(
+                chance.choice([float("nan"), 0.0, *[0.0008, 0.0015, 0.003] * 5]),
+                chance.choice([float("nan"), 0.0, 0.15, 0.7, 1.9]),
+            )
+            for _ in last
+        ]
         inputs = SlotInputs(
             slot=slot,
             price=np.array(last),
             fresh=np.full(2, age <= 10.0),
             signal=np.array(signals),
+            atr_fraction=np.array([each.atr_fraction for each in seen]),
+            volatility=np.array([each.volatility for each in seen]),
             commands=[
                 sent(recording.agents[row], row, slot - FIRST + 1, each)
                 for each in commands
@@ -135,6 +177,7 @@ def recorded(seed: int) -> Recording:
             symbol: Price(price, slot - age) for symbol, price in zip(SYMBOLS, last, strict=True)
         }
         recording.signals[slot] = dict(enumerate(signals))
+        recording.readings[slot] = dict(enumerate(seen))
         recording.commands += commands if slot > FIRST else []
         outcome = advance(rows, inputs)
         rows = outcome.rows
@@ -169,7 +212,8 @@ def write_down(recording: Recording, event: Event) -> None:
 @pytest.mark.parametrize("seed", range(3))
 def test_the_same_trades_are_found_from_the_recorded_inputs(seed: int) -> None:
     recording = recorded(seed)
-    expected = recompute(recording.agents, recording.prices, recording.signals, recording.commands)
+    inputs = recording.prices, recording.signals, recording.commands, recording.readings
+    expected = recompute(recording.agents, *inputs)
     assert compare(expected, recording.ledger.values()) == []
     reasons = {each.close_reason for each in expected}
     assert reasons >= {
@@ -177,8 +221,11 @@ def test_the_same_trades_are_found_from_the_recorded_inputs(seed: int) -> None:
         "stop_loss",
         "signal",
         "session_loss",
+        "trailing_stop",
+        "drawdown",
+        "time_stop",
         "stopped",
         "liquidation",
         None,
     }
-    assert len(expected) > 1000
+    assert len(expected) > 800
