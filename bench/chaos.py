@@ -183,6 +183,7 @@ async def judge(stack: Stack, market: MarketRecording) -> tuple[dict[str, Any], 
         head = await stack.shards.read_head(shard)
         assert head is not None
         market.skipped.setdefault(shard, set()).update(head.skipped)
+        market.held.setdefault(shard, set()).update(head.held)
         rows = calm.run(shard, events, max(events), verdict)
         verdict.problems += await compare_rows(stack, shard, rows)
         everything += [event for slot in sorted(events) for event in events[slot]]

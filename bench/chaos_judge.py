@@ -4,7 +4,7 @@ trades, logs and rows.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
 from uuid import UUID
@@ -94,7 +94,8 @@ class Undisturbed:
                     for each in decided
                 ]
                 continue
-            outcome = advance(rows, inputs)
+            held = any(each.first <= slot <= each.last for each in self._market.held.get(shard, ()))
+            outcome = advance(rows, replace(inputs, entries=not held))
             into.slots_run += 1
             into.decisions += len(decided)
             rows = outcome.rows

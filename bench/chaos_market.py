@@ -26,13 +26,14 @@ _LOOK_BACK_EVERY_S = 5.0
 @dataclass(slots=True)
 class MarketRecording:
     """By slot the frame, the signals by plan and the readings by window, all as they are stored;
-    by shard the ranges of slots not run that heads have told of.
+    by shard the ranges of slots not run, and of those run without entries, that heads told of.
     """
 
     frames: dict[int, bytes] = field(default_factory=dict)
     signals: dict[int, bytes] = field(default_factory=dict)
     readings: dict[int, bytes] = field(default_factory=dict)
     skipped: dict[int, set[SkippedRange]] = field(default_factory=dict)
+    held: dict[int, set[SkippedRange]] = field(default_factory=dict)
     changed: list[str] = field(default_factory=list)
     """What was another once: no slot may ever have two."""
 
@@ -75,9 +76,10 @@ class MarketRecording:
 
     async def _take_skipped(self, redis: Redis) -> None:
         for member in await command(redis, "SMEMBERS", keys.shards()):
-            found = await command(redis, "HGET", keys.shard_head(int(member)), "skipped")
-            if found:
-                self.skipped.setdefault(int(member), set()).update(decode_skipped(found))
+            head = keys.shard_head(int(member))
+            skipped, held = await command(redis, "HMGET", head, "skipped", "held")
+            self.skipped.setdefault(int(member), set()).update(decode_skipped(skipped or b""))
+            self.held.setdefault(int(member), set()).update(decode_skipped(held or b""))
 
 
 def joined(before: bytes, now: bytes) -> tuple[bytes, bool]:

@@ -24,7 +24,7 @@ from adapters.shard_store import ShardStore
 from engine.frames import Ints
 from engine.rows import Mask, Rows
 from workers.plan_book import PlanBook
-from workers.settings import ENTRIES_STOP_AT_EVENTS
+from workers.settings import ENTRIES_STOP_AT_EVENTS, ENTRIES_STOP_AT_EVENTS_IN_ALL
 from workers.stats import WorkerStats
 
 logger = logging.getLogger(__name__)
@@ -108,7 +108,10 @@ class PoolContext:
 
     def entries_open(self, shard: int) -> bool:
         """Whether positions may be opened: not while too many events wait for the ledger."""
-        closed = self.events_waiting.get(shard, 0) >= ENTRIES_STOP_AT_EVENTS
+        closed = (
+            self.events_waiting.get(shard, 0) >= ENTRIES_STOP_AT_EVENTS
+            or sum(self.events_waiting.values()) >= ENTRIES_STOP_AT_EVENTS_IN_ALL
+        )
         if closed != (shard in self._entries_closed):
             if closed:
                 self._entries_closed.add(shard)
