@@ -6,7 +6,7 @@ announcement. Whoever must see everything up to now waits for Broadcasts.caught_
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -63,11 +63,24 @@ class ShardRows:
         known = self._known.get(shard)
         if known is not None and (found := known.rows.get(row)) is not None:
             return found
-        asked: Asked = asyncio.get_running_loop().create_future()
-        self._asked.setdefault((shard, row), []).append(asked)
-        if self._reading is None:
-            self._reading = asyncio.create_task(self._read_asked())
-        return await asked
+        return await self._ask(shard, row)
+
+    async def some(self, wanted: Mapping[int, Sequence[int]]) -> dict[Place, Found | None]:
+        """The same for some rows of each of some shards, in as few round trips as can be."""
+        found: dict[Place, Found | None] = {}
+        asked: dict[Place, Asked] = {}
+        for shard, rows in wanted.items():
+            known = self._known.get(shard)
+            there = {} if known is None else known.rows
+            for row in rows:
+                each = there.get(row)
+                if each is None:
+                    asked[shard, row] = self._ask(shard, row)
+                else:
+                    found[shard, row] = each
+        if asked:
+            found.update(zip(asked, await asyncio.gather(*asked.values()), strict=True))
+        return found
 
     async def table(self, shard: int) -> tuple[Head, Rows] | None:
         """The head and all rows; None where the shard has no head. Raises RedisAway."""
@@ -85,6 +98,20 @@ class ShardRows:
             known.table = state.rows
             self._forget_oldest()
         return state.head, state.rows
+
+    async def tables(self, shards: Sequence[int]) -> list[tuple[Head, Rows] | None]:
+        """The same for some shards."""
+        there = [self._known.get(shard) for shard in shards]
+        if all(known is not None and known.table is not None for known in there):
+            return [await self.table(shard) for shard in shards]
+        return await asyncio.gather(*(self.table(shard) for shard in shards))
+
+    def _ask(self, shard: int, row: int) -> Asked:
+        asked: Asked = asyncio.get_running_loop().create_future()
+        self._asked.setdefault((shard, row), []).append(asked)
+        if self._reading is None:
+            self._reading = asyncio.create_task(self._read_asked())
+        return asked
 
     async def _read_asked(self) -> None:
         """Reads what was asked for, again and again until nothing more is."""

@@ -44,7 +44,7 @@ def server_config(app: Starlette, settings: Settings) -> uvicorn.Config:
 def main() -> None:
     """Serves until SIGTERM; exits with 1 and one line when a setting is wrong."""
     settings = load_settings_or_exit()
-    configure_logging(settings)
+    configure_logging(settings, in_batches=True)
     for name in QUIET:
         logging.getLogger(name).setLevel(logging.WARNING)
     try:

@@ -10,7 +10,9 @@ from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.auth import SCOPE_KEY, Caller
+from adapters.log import log_line
+from api.auth import SCOPE_KEY
+from api.callers import Caller
 from api.errors import path_of
 
 log = logging.getLogger("artic.access")
@@ -19,38 +21,23 @@ NO_CODE = 1006
 """What WebSockets call an end without a close frame."""
 
 
-class AccessLog:
-    """ASGI middleware."""
+def log_request(scope: Scope, status: int, took_s: float) -> None:
+    """The line of one HTTP request."""
+    if log.isEnabledFor(logging.INFO):
+        line = f"{scope['method']} {path_of(scope)} {status} {1000 * took_s:.1f} ms"
+        log_line(log, line, _who(scope))
+
+
+class SocketLog:
+    """ASGI middleware that writes the lines of WebSockets."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] not in ("http", "websocket") or not log.isEnabledFor(logging.INFO):
+        if scope["type"] != "websocket" or not log.isEnabledFor(logging.INFO):
             await self._app(scope, receive, send)
-        elif scope["type"] == "http":
-            await self._request(scope, receive, send)
-        else:
-            await self._socket(scope, receive, send)
-
-    async def _request(self, scope: Scope, receive: Receive, send: Send) -> None:
-        status = 500
-        began = time.perf_counter()
-
-        async def noting_status(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-            await send(message)
-
-        try:
-            await self._app(scope, receive, noting_status)
-        finally:
-            took_ms = (time.perf_counter() - began) * 1000
-            text = "%s %s %d %.1f ms"
-            log.info(text, scope["method"], path_of(scope), status, took_ms, extra=_who(scope))
-
-    async def _socket(self, scope: Scope, receive: Receive, send: Send) -> None:
+            return
         code, refused = NO_CODE, ""
         accepted = False
         began = time.perf_counter()
@@ -83,4 +70,4 @@ class AccessLog:
 
 def _who(scope: Mapping[str, Any]) -> dict[str, object]:
     caller = scope.get(SCOPE_KEY)
-    return {"user_id": caller.user_id} if isinstance(caller, Caller) else {}
+    return {"user_id": caller.user_text} if isinstance(caller, Caller) else {}

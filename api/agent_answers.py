@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from adapters.db.agents import Agent
 from adapters.db.records import iso
+from adapters.shard_rows import Found
 from api.risk_params import RiskParams
 from api.status import StatusWord, row_of, status_word
 from api.times import IsoTime
@@ -47,7 +48,7 @@ class AgentAnswer(msgspec.Struct, frozen=True):
     updated_at: IsoTime
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Told:
     """An answer of before: for which record and state, what it said."""
 
@@ -55,6 +56,8 @@ class Told:
     state: int
     status: StatusWord
     encoded: bytes
+    found: Found | None = None
+    """The reading of the row that showed the state last."""
 
 
 class AgentAnswers:
@@ -67,6 +70,17 @@ class AgentAnswers:
         """The answer for this very record and state, if it was encoded before."""
         told = self._told.get(agent.id)
         return told if told is not None and told.agent is agent and told.state == state else None
+
+    def find_by_row(self, agent: Agent, found: Found | None) -> Told | None:
+        """The same for a record and its row as the shard has it."""
+        told = self._told.get(agent.id)
+        if told is None or told.agent is not agent:
+            return None
+        if told.found is not found or found is None:
+            if told.state != state_of(row_of(agent, None if found is None else found[1])):
+                return None
+            told.found = found
+        return told
 
     def make(self, agent: Agent, row: np.void | None) -> Told:
         """Encodes the answer and keeps it. row: as the shard has it."""

@@ -17,7 +17,8 @@ from starlette.responses import Response
 from adapters.db import agents
 from adapters.db.agents import Agent
 from adapters.db.errors import BadCursor
-from api.agent_answers import NO_ROW, encode_elsewhere, is_outdated, state_of, states_of
+from adapters.shard_rows import Found, Place
+from api.agent_answers import NO_ROW, Told, encode_elsewhere, is_outdated, state_of, states_of
 from api.answers import encoded_answer
 from api.auth import caller_of
 from api.bodies import Body, read_query
@@ -105,73 +106,84 @@ async def _page(hub: Hub, user_id: UUID, query: ListAgents) -> tuple[list[bytes]
 
 
 class _States:
-    """Agents with the state of each, and the rows that it was read from."""
+    """Agents, and what the shards say of each: its row, or its state out of a whole table."""
 
     def __init__(self, found: Sequence[Agent]) -> None:
         self._found = found
-        self._states = [NO_ROW] * len(found)
+        self._rows: dict[Place, Found | None] = {}
         self._tables: dict[int, Rows] = {}
-        self._rows: dict[int, np.void | None] = {}
+        self._states: dict[Place, int] = {}
+        self._known: list[Told | None] | None = None
 
     @classmethod
     async def read(cls, hub: Hub, found: Sequence[Agent]) -> "_States":
-        """One round trip for each shard that has ticked since the last one. Raises RedisAway."""
+        """Reads what has changed since it was read last. Raises RedisAway."""
         states = cls(found)
-        by_shard: dict[int, list[int]] = {}
-        for place, agent in enumerate(found):
-            by_shard.setdefault(agent.shard, []).append(place)
-        await asyncio.gather(
-            *(states._read_shard(hub, shard, places) for shard, places in by_shard.items())
-        )
+        by_shard: dict[int, list[Agent]] = {}
+        for agent in found:
+            by_shard.setdefault(agent.shard, []).append(agent)
+        few: dict[int, list[int]] = {}
+        for shard, there in by_shard.items():
+            if len(there) <= ROWS_ONE_BY_ONE_MAX:
+                few[shard] = [agent.row for agent in there]
+        states._rows = await hub.rows.some(few)
+        many = [shard for shard in by_shard if shard not in few]
+        for shard, read in zip(many, await hub.rows.tables(many), strict=True):
+            if read is not None:
+                states._take_table(shard, read[1], by_shard[shard])
         return states
 
     def are_outdated(self, hub: Hub) -> bool:
         """Whether a row knows what its agent's record does not."""
         return any(
-            is_outdated(agent, state)
-            for agent, state in zip(self._found, self._states, strict=True)
-            if hub.answers.find(agent, state) is None
+            told is None and is_outdated(agent, state_of(row_of(agent, self._row(agent))))
+            for agent, told in zip(self._found, self._told(hub), strict=True)
         )
 
     async def answered(self, hub: Hub) -> list[Answered]:
         """Status and JSON of each."""
         elsewhere = await hub.statuses.running_elsewhere(self._found)
         answers: list[Answered] = []
-        for place, (agent, state) in enumerate(zip(self._found, self._states, strict=True)):
-            if place % AGENTS_A_PIECE == 0:
-                await asyncio.sleep(0)
-            if agent.id in elsewhere:
+        made = 0
+        for agent, told in zip(self._found, self._told(hub), strict=True):
+            if elsewhere and agent.id in elsewhere:
                 answers.append(("running", encode_elsewhere(agent)))
                 continue
-            told = hub.answers.find(agent, state) or hub.answers.make(agent, self._row(place))
+            if told is None:
+                made += 1
+                if made % AGENTS_A_PIECE == 0:
+                    await asyncio.sleep(0)
+                told = hub.answers.make(agent, self._row(agent))
             answers.append((told.status, told.encoded))
         return answers
 
-    async def _read_shard(self, hub: Hub, shard: int, places: Sequence[int]) -> None:
-        wanted = [self._found[place].row for place in places]
-        if len(places) <= ROWS_ONE_BY_ONE_MAX:
-            found = await asyncio.gather(*(hub.rows.row(shard, row) for row in wanted))
-            for place, each in zip(places, found, strict=True):
-                row = None if each is None else row_of(self._found[place], each[1])
-                self._rows[place] = row
-                self._states[place] = state_of(row)
-            return
-        read = await hub.rows.table(shard)
-        if read is None:
-            return
-        table = self._tables[shard] = read[1]
-        there = [place for place, row in zip(places, wanted, strict=True) if row < len(table)]
-        ids = b"".join(self._found[place].id.bytes for place in there)
-        rows = table[[self._found[place].row for place in there]]
-        states = states_of(rows, np.frombuffer(ids, "V16")).tolist()
-        for place, state in zip(there, states, strict=True):
-            self._states[place] = state
+    def _take_table(self, shard: int, table: Rows, there: Sequence[Agent]) -> None:
+        self._tables[shard] = table
+        there = [agent for agent in there if agent.row < len(table)]
+        places = [agent.row for agent in there]
+        ids = np.frombuffer(b"".join([agent.id.bytes for agent in there]), "V16")
+        states = states_of(table[places], ids).tolist()
+        self._states.update(zip([(shard, row) for row in places], states, strict=True))
 
-    def _row(self, place: int) -> np.void | None:
-        agent = self._found[place]
+    def _told(self, hub: Hub) -> list[Told | None]:
+        """The answers that were encoded before and still hold."""
+        if self._known is None:
+            by_state, by_row = hub.answers.find, hub.answers.find_by_row
+            self._known = [
+                by_state(agent, self._states.get((agent.shard, agent.row), NO_ROW))
+                if agent.shard in self._tables
+                else by_row(agent, self._rows[agent.shard, agent.row])
+                for agent in self._found
+            ]
+        return self._known
+
+    def _row(self, agent: Agent) -> np.void | None:
         table = self._tables.get(agent.shard)
-        if table is None or agent.row >= len(table):
-            return self._rows.get(place)
+        if table is None:
+            found = self._rows[agent.shard, agent.row]
+            return None if found is None else found[1]
+        if agent.row >= len(table):
+            return None
         record: np.void = table[agent.row]
         return record
 

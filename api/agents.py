@@ -14,14 +14,14 @@ from adapters.db.agents import Agent
 from adapters.db.repeatable import OtherBody, RequestKey
 from adapters.redis_client import away_as_error
 from api import commands
-from api.agent_answers import encode_agent, encode_elsewhere, is_unsettled, state_of
+from api.agent_answers import encode_agent, encode_elsewhere, is_unsettled
 from api.agent_bodies import read_configuration
 from api.answers import encoded_answer, no_content
 from api.auth import agent_id_of, caller_of
 from api.bodies import Body, Nothing, read_body, read_json
 from api.errors import FieldError, bad_input, not_found
 from api.hub import Hub, hub_of
-from api.status import row_of, status_word
+from api.status import status_word
 
 IDEMPOTENCY_HEADER = "Idempotency-Key"
 
@@ -73,7 +73,7 @@ async def get_agent(request: Request) -> Response:
     agent = await known_agent(request)
     found = await hub.rows.row(agent.shard, agent.row)
     row = None if found is None else found[1]
-    told = hub.answers.find(agent, state_of(row_of(agent, row)))
+    told = hub.answers.find_by_row(agent, found)
     if told is None and is_unsettled(agent, row):
         agent = await hub.directory.again(agent) or _gone()
         found = await hub.rows.row(agent.shard, agent.row)

@@ -2,45 +2,43 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Any
 
 from starlette.applications import Starlette
-from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.types import ExceptionHandler
+from starlette.routing import WebSocketRoute
+from starlette.types import ASGIApp, Lifespan
 
 from adapters.attempts import Attempts
 from adapters.broadcasts import Broadcasts
 from adapters.db.connection import close_database, open_database
-from adapters.db.errors import DatabaseAway, DatabaseRefused
-from adapters.errors import RedisAway
-from adapters.passwords import PasswordHasher, PasswordsBusy
+from adapters.passwords import PasswordHasher
 from adapters.price_desk import PriceDesk
 from adapters.prices import PriceSource
 from adapters.queue import JobQueue
-from adapters.redis_client import AWAY, open_redis
+from adapters.redis_client import open_redis
 from adapters.redis_clock import RedisClock
 from adapters.settings import Settings
 from adapters.shard_rows import ShardRows
 from adapters.shard_store import ShardStore
 from adapters.tokens import AccessTokens
-from api import errors
-from api.access_log import AccessLog
+from api.access_log import SocketLog
 from api.agent_answers import AgentAnswers
 from api.api_keys import ApiKeys
+from api.call import Call
+from api.callers import Callers
 from api.calls import CALLS
 from api.clock import HubClock
 from api.directory import AgentDirectory
 from api.docs import documentation
-from api.gate import Gate
+from api.front import Front
 from api.hub import Hub
 from api.live import LiveFeed
 from api.logins import Logins
-from api.request_ids import RequestIds
+from api.paths import Paths
+from api.request_ids import SocketIds
 from api.request_limit import RequestLimit
-from api.routes import routes_of
 from api.sights import Sights
 from api.statuses import Statuses
 from api.trade_sums import TradeSums
@@ -51,36 +49,37 @@ REDIS_CONNECTIONS_MAX = 512
 RESTART_S = 1.0
 END_S = 2.0
 
-HANDLERS: Mapping[Any, ExceptionHandler] = {
-    errors.Problem: errors.on_problem,
-    HTTPException: errors.on_http_exception,
-    DatabaseAway: errors.on_database_away,
-    DatabaseRefused: errors.on_database_away,
-    RedisAway: errors.on_redis_away,
-    PasswordsBusy: errors.on_passwords_busy,
-    **dict.fromkeys(AWAY, errors.on_redis_away),
-}
+
+class HubApp(Starlette):
+    """The application: HTTP is served by the front, the rest by Starlette behind it."""
+
+    def __init__(self, calls: Sequence[Call], lifespan: Lifespan["HubApp"]) -> None:
+        super().__init__(
+            routes=[WebSocketRoute(call.path, call.handler) for call in calls if call.is_socket],
+            middleware=[Middleware(SocketIds), Middleware(SocketLog)],
+            lifespan=lifespan,
+        )
+        self.paths = Paths(call for call in calls if not call.is_socket)
+
+    def build_middleware_stack(self) -> ASGIApp:
+        """Called once, before the first request."""
+        return Front(super().build_middleware_stack(), self.paths)
 
 
-def create_app(settings: Settings, source: PriceSource | None = None) -> Starlette:
+def create_app(settings: Settings, source: PriceSource | None = None) -> HubApp:
     """The hub. Connections are opened when it starts and closed when it ends.
 
     source: a function of the slot that was opened already; by default what the settings name.
     """
 
     @asynccontextmanager
-    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+    async def lifespan(app: HubApp) -> AsyncIterator[None]:
         async with open_hub(settings, source) as hub:
             app.state.hub = hub
             log.info("hub ready on %s", settings.own_hub_url)
             yield
 
-    app = Starlette(
-        routes=routes_of(CALLS),
-        exception_handlers=HANDLERS,
-        middleware=[Middleware(RequestIds), Middleware(AccessLog), Middleware(Gate)],
-        lifespan=lifespan,
-    )
+    app = HubApp(CALLS, lifespan)
     app.state.documentation = documentation(CALLS)
     app.router.redirect_slashes = False  # a path is spelled in one way
     return app
@@ -110,7 +109,7 @@ async def open_hub(settings: Settings, source: PriceSource | None = None) -> Asy
         rows = ShardRows(shards, broadcasts)
         directory = AgentDirectory(database, state_redis, broadcasts)
         live = LiveFeed(broadcasts, shards, sights, database, directory)
-        api_keys = ApiKeys(database)
+        api_keys = ApiKeys(database, broadcasts)
         logins = Logins(broadcasts, state_redis, database, api_keys)
         hub = Hub(
             settings=settings,
@@ -131,6 +130,7 @@ async def open_hub(settings: Settings, source: PriceSource | None = None) -> Asy
             tokens=AccessTokens(settings.jwt_secrets),
             passwords=passwords,
             logins=logins,
+            callers=Callers(logins),
             api_keys=api_keys,
             attempts=Attempts(
                 state_redis,

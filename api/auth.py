@@ -5,31 +5,21 @@ gate in front of /api (api/gate.py) finds out once; handlers ask caller_of.
 """
 
 import hmac
-from dataclasses import dataclass
 from uuid import UUID
 
 from starlette.requests import Request
 
-from adapters.tokens import TokenRefused
+from adapters.tokens import AccessClaims, TokenRefused
 from api.bodies import usual_uuid
+from api.callers import Caller
 from api.errors import Problem, not_found
 from api.hub import Hub, hub_of
 
+AUTHORIZATION = b"authorization"
 INTERNAL_HEADER = "x-internal-secret"
 API_KEY_HEADER = "x-api-key"
 SCOPE_KEY = "artic.caller"
 NO_CREDENTIAL = "send Authorization: Bearer <access_token> or X-API-Key: <api_key>"
-
-
-@dataclass(frozen=True, slots=True)
-class Caller:
-    """The user that a request speaks for, and the login that its token descends from.
-
-    An API key descends from none.
-    """
-
-    user_id: UUID
-    family_id: UUID | None
 
 
 def unauthorized(detail: str) -> Problem:
@@ -51,9 +41,16 @@ async def find_caller(request: Request) -> Caller:
     A bearer token comes before an API key. Raises DatabaseError where a key can't be looked up.
     """
     hub = hub_of(request)
-    scheme, _, token = request.headers.get("authorization", "").partition(" ")
-    if scheme.lower() == "bearer" and token.strip():
-        return caller_of_token(hub, token.strip())
+    header = _first(request, AUTHORIZATION)
+    caller = hub.callers.find(header)
+    if caller is not None:
+        return caller
+    scheme, _, text = header.decode("latin-1").partition(" ")
+    if scheme.lower() == "bearer" and (token := text.strip()):
+        claims = _claims(hub, token)
+        caller = Caller(claims.user_id, claims.family_id)
+        hub.callers.keep(header, caller, claims.family_id, claims.expires_at.timestamp())
+        return caller
     key = request.headers.get(API_KEY_HEADER)
     if key is None:
         raise unauthorized(NO_CREDENTIAL)
@@ -65,13 +62,27 @@ async def find_caller(request: Request) -> Caller:
 
 def caller_of_token(hub: Hub, token: str) -> Caller:
     """Whom an access token speaks for, or Problem 401."""
+    claims = _claims(hub, token)
+    return Caller(claims.user_id, claims.family_id)
+
+
+def _claims(hub: Hub, token: str) -> AccessClaims:
     try:
         claims = hub.tokens.read(token)
     except TokenRefused as error:
         raise unauthorized(str(error)) from error
     if hub.logins.has_ended(claims.family_id):
         raise unauthorized("the login of this token has ended")
-    return Caller(claims.user_id, claims.family_id)
+    return claims
+
+
+def _first(request: Request, name: bytes) -> bytes:
+    """The first value of a header; empty where there is none."""
+    headers: list[tuple[bytes, bytes]] = request.scope["headers"]
+    for key, value in headers:
+        if key == name:
+            return value
+    return b""
 
 
 def check_internal_secret(request: Request) -> None:
@@ -84,7 +95,7 @@ def check_internal_secret(request: Request) -> None:
 
 def agent_id_of(request: Request) -> UUID:
     """The id in the path; what is no UUID in its usual form names no agent (404)."""
-    agent_id = usual_uuid(request.path_params["agent_id"])
+    agent_id = usual_uuid(request.scope["path_params"]["agent_id"])
     if agent_id is None:
         raise not_found("agent")
     return agent_id

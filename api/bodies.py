@@ -8,6 +8,7 @@ contract knows but this version does not serve.
 import asyncio
 import re
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache, lru_cache
 from typing import Any, ClassVar, Literal, TypeVar, get_args, get_origin
 from uuid import UUID
 
@@ -30,6 +31,7 @@ NOT_BUILT = "not available yet"
 
 Check = Callable[[Any], str | None]
 _INTEGER = re.compile("-?[0-9]+")
+_UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
 class Body(msgspec.Struct, frozen=True, kw_only=True):
@@ -119,11 +121,12 @@ def contract_fields(body: type[Body]) -> list[str]:
 
 def usual_uuid(text: str) -> UUID | None:
     """The UUID of a text in its usual form, 8-4-4-4-12; None for any other."""
-    try:
-        found = UUID(text)
-    except ValueError:
-        return None
-    return found if str(found) == text.lower() else None
+    return _uuid(text) if _UUID.fullmatch(text) else None
+
+
+@lru_cache(maxsize=16_384)
+def _uuid(text: str) -> UUID:
+    return UUID(text)
 
 
 async def _read_bytes(request: Request) -> bytes:
@@ -172,7 +175,7 @@ def _walk(
         return None
     before = len(errors)
     converted: dict[str, object] = {}
-    fields = {field.encode_name: field for field in msgspec.structs.fields(body)}
+    fields = _fields_of(body)
     for name, field in fields.items():
         if name not in value:
             if field.required:
@@ -196,6 +199,12 @@ def _walk(
             message = NOT_BUILT if name in body.not_built else UNKNOWN
             errors.append(FieldError(prefix + name[:FIELD_NAME_CHARACTERS_MAX], message))
     return body(**converted) if len(errors) == before else None
+
+
+@cache
+def _fields_of(body: type[Body]) -> Mapping[str, msgspec.structs.FieldInfo]:
+    # msgspec evaluates the annotations anew each time
+    return {field.encode_name: field for field in msgspec.structs.fields(body)}
 
 
 def _convert(value: object, wanted: Any, *, strict: bool) -> tuple[object, str | None]:

@@ -5,17 +5,12 @@ Handlers raise Problem; nothing else leaves the hub as an error. Below
 know, {"detail": ...}.
 """
 
-import logging
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import msgspec
-from starlette.exceptions import HTTPException
-from starlette.requests import Request
 from starlette.responses import Response
-
-log = logging.getLogger("artic.hub")
 
 RETRY_AFTER_S = 2
 FIELD_ERRORS_MAX = 100
@@ -151,45 +146,3 @@ def _agent_endpoint_answer(problem: Problem) -> Response:
 
 def _loc(where: Where, field: str) -> list[str]:
     return [where] if (where, field) == ("body", WHOLE) else [where, *field.split(".")]
-
-
-async def on_problem(request: Request, error: Exception) -> Response:
-    """Exception handler for Problem."""
-    assert isinstance(error, Problem)
-    return problem_answer(request.url.path, error)
-
-
-async def on_http_exception(request: Request, error: Exception) -> Response:
-    """Exception handler for what the router itself refuses (404, 405)."""
-    assert isinstance(error, HTTPException)
-    details = {404: "no such path", 405: f"{request.method} is not allowed here"}
-    detail = details.get(error.status_code, str(error.detail))
-    headers = dict(error.headers or {})
-    if "Allow" in headers:  # Starlette joins a set
-        headers["Allow"] = ", ".join(sorted(headers["Allow"].split(", ")))
-    problem = Problem(error.status_code, detail, headers=headers)
-    return problem_answer(request.url.path, problem)
-
-
-async def on_database_away(request: Request, error: Exception) -> Response:
-    """Exception handler for a PostgreSQL that can't be reached."""
-    log.warning("PostgreSQL is away: %s", error)
-    return problem_answer(request.url.path, away("the database"))
-
-
-async def on_redis_away(request: Request, error: Exception) -> Response:
-    """Exception handler for a Redis that can't be reached."""
-    log.warning("Redis is away: %s", error)
-    return problem_answer(request.url.path, away("the state store"))
-
-
-async def on_mistake(request: Request, error: Exception) -> Response:
-    """Our own mistakes, caught by nothing else: says nothing about them to the caller."""
-    log.error("%s %s failed", request.method, path_of(request.scope), exc_info=error)
-    return problem_answer(request.url.path, Problem(500, "the hub made a mistake; it was logged"))
-
-
-async def on_passwords_busy(request: Request, error: Exception) -> Response:
-    """Exception handler for more logins at once than can be served."""
-    busy = Problem(503, f"{error}, try again", headers={"Retry-After": str(RETRY_AFTER_S)})
-    return problem_answer(request.url.path, busy)

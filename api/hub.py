@@ -19,6 +19,7 @@ from adapters.tokens import AccessTokens
 from api.agent_answers import AgentAnswers
 from api.agent_bodies import LIVE_NOT_BUILT
 from api.api_keys import ApiKeys
+from api.callers import Callers
 from api.clock import HubClock
 from api.directory import AgentDirectory
 from api.errors import away
@@ -32,6 +33,8 @@ from api.trade_sums import TradeSums
 UNSETTLED = "it is not settled yet where prices come from"
 
 log = logging.getLogger("artic.hub")
+
+SCOPE_HUB = "artic.hub"
 
 
 @dataclass(slots=True)
@@ -56,6 +59,7 @@ class Hub:
     tokens: AccessTokens
     passwords: PasswordHasher
     logins: Logins
+    callers: Callers
     api_keys: ApiKeys
     attempts: Attempts
     requests: RequestLimit
@@ -78,6 +82,9 @@ class Hub:
 
 def hub_of(connection: HTTPConnection) -> Hub:
     """The hub that serves a request or a WebSocket."""
-    hub = connection.app.state.hub
+    scope = connection.scope
+    hub = scope.get(SCOPE_HUB)
+    if hub is None:
+        hub = scope[SCOPE_HUB] = scope["app"].state.hub
     assert isinstance(hub, Hub)
     return hub

@@ -8,6 +8,7 @@ import asyncio
 import logging
 import math
 from collections import OrderedDict
+from functools import partial
 
 from adapters.db.agents import Agent
 from adapters.market_store import MarketStore, SlotSignals, WindowGone
@@ -24,6 +25,9 @@ PLANS_REMEMBERED = 10_000
 NEWEST_FRAME_S = 0.1
 """The newest frame is looked for again only so long after the last look."""
 
+SightKey = tuple[int, int, str]
+"""(plan, slot, source)."""
+
 NO_PRICES = Sight("none", None, None, True, None, "no prices yet")
 
 
@@ -33,30 +37,30 @@ class Sights:
     def __init__(self, market: MarketStore, clock: HubClock) -> None:
         self._market = market
         self._clock = clock
-        self._sights: OrderedDict[tuple[int, int, str], Sight] = OrderedDict()
+        self._sights: OrderedDict[SightKey, Sight] = OrderedDict()
+        self._under_way: dict[SightKey, asyncio.Task[Sight]] = {}
         self._signals: OrderedDict[int, SlotSignals] = OrderedDict()
         self._plans: OrderedDict[int, catalog.Prepared] = OrderedDict()
         self._newest: Frame | None = None
         self._looked_at = -math.inf
         self._looking = asyncio.Lock()
 
-    def forget(self) -> None:
-        """Drops everything: Redis has restarted, and frames may differ."""
-        self._sights.clear()
-        self._signals.clear()
-        self._newest = None
-
     async def newest_frame(self) -> Frame | None:
         """The newest frame there is; never makes one."""
+        if not self._is_due():
+            return self._newest
         async with self._looking:
-            now = self._clock.now()
-            frame = self._newest
-            if frame is not None and frame.slot == int(now):
-                return frame
-            if now - self._looked_at >= NEWEST_FRAME_S:
+            if self._is_due():
+                now = self._clock.now()
                 self._newest = await self._market.newest()
                 self._looked_at = now
             return self._newest
+
+    def _is_due(self) -> bool:
+        """Whether there may be a newer frame, and nobody has looked just now."""
+        now, frame = self._clock.now(), self._newest
+        is_newest = frame is not None and frame.slot == int(now)
+        return not is_newest and now - self._looked_at >= NEWEST_FRAME_S
 
     async def frame(self, slot: int) -> Frame | None:
         """The frame of a slot that has ticked, None where it is gone."""
@@ -74,13 +78,26 @@ class Sights:
         key = (agent.plan_id, frame.slot, frame.source)
         sight = self._sights.get(key)
         if sight is None:
-            sight = await self._look(agent, frame)
-            self._sights[key] = sight
-            while len(self._sights) > SIGHTS_REMEMBERED:
-                self._sights.popitem(last=False)
+            sight = await asyncio.shield(self._looked(key, agent, frame))
         if now_slot is not None and now_slot != frame.slot:
             return _aged(sight, now_slot)
         return sight
+
+    def _looked(self, key: SightKey, agent: Agent, frame: Frame) -> "asyncio.Task[Sight]":
+        """One look for all who ask at the same time: a strategy runs in it."""
+        looking = self._under_way.get(key)
+        if looking is None:
+            looking = self._under_way[key] = asyncio.create_task(self._look(agent, frame))
+            looking.add_done_callback(partial(self._keep, key))
+        return looking
+
+    def _keep(self, key: SightKey, looking: "asyncio.Task[Sight]") -> None:
+        self._under_way.pop(key, None)
+        if looking.cancelled() or looking.exception() is not None:
+            return  # whoever has asked hears of it
+        self._sights[key] = looking.result()
+        while len(self._sights) > SIGHTS_REMEMBERED:
+            self._sights.popitem(last=False)
 
     async def _look(self, agent: Agent, frame: Frame) -> Sight:
         place = frame.find(agent.symbol)

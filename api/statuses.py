@@ -78,6 +78,8 @@ class Statuses:
     async def reported(self, found: Sequence[Agent]) -> dict[UUID, AgentStatus]:
         """What agents outside of the pool say of themselves. Raises RedisAway."""
         outside = [agent.id for agent in found if agent.wanted == "stopped"]
+        if not outside:
+            return {}
         async with away_as_error():
             reports = await read_statuses(self._redis, outside)
         return {

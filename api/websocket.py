@@ -10,7 +10,8 @@ import logging
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from adapters.db.errors import DatabaseError
-from api.auth import SCOPE_KEY, Caller, caller_of_token
+from api.auth import SCOPE_KEY, caller_of_token
+from api.callers import Caller
 from api.errors import Problem
 from api.hub import Hub, hub_of
 from api.live import Watcher

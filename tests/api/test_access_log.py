@@ -60,7 +60,7 @@ async def test_a_request_is_one_line_with_its_user(
     await http.get("/" + "a" * 5_000)
     [(first, about), (second, nobody), (third, _)] = lines.said
     assert re.fullmatch(r"GET /api/me%0Aforged 404 \d+\.\d ms", first)
-    assert about == {"request_id": "r1", "user_id": alice.user_id}
+    assert about == {"request_id": "r1", "user_id": str(alice.user_id)}
     assert (second.startswith("GET /api/me 401 "), "user_id" in nobody) == (True, False)
     assert len(third) < 400
 
@@ -72,7 +72,7 @@ async def test_a_socket_is_two_lines_with_its_code(served: ServedHub, lines: Lin
         assert lines.texts() == ["WebSocket /ws accepted"]
     await wait_for(lambda: len(lines.said) == 2)
     assert lines.texts()[1] == "WebSocket /ws closed 1000 after N s"
-    assert [about["user_id"] for _, about in lines.said] == [user_id] * 2
+    assert [about["user_id"] for _, about in lines.said] == [str(user_id)] * 2
     assert len({about["request_id"] for _, about in lines.said}) == 1
     assert token not in str(lines.said)
 

@@ -129,7 +129,24 @@ async def test_a_known_key_reads_on_while_postgres_is_away(
                     answer = await http.get(f"{path}/status", headers={"X-API-Key": unseen})
                     assert answer.status_code == 503
                     assert answer.headers["retry-after"] == "2"
+                monkeypatch.setattr(api_keys, "KEPT_S", -time.monotonic())
+                assert (await http.get(f"{path}/status")).status_code == 200
                 monkeypatch.setattr(api_keys, "ACCESS_TOKEN_LIFETIME_S", -time.monotonic())
                 assert (await http.get(f"{path}/status")).status_code == 503
     finally:
         await server.stop()
+
+
+async def test_a_replaced_key_ends_at_once_in_every_hub(settings: Settings) -> None:
+    async with serve(settings) as one, serve(settings) as two:
+        _, token = await one.token("alice")
+        async with one.http(token) as owner, two.http("x") as http:
+            del http.headers["Authorization"]
+            key = await make_key(owner)
+            for _ in range(10):
+                for _ in range(2):  # the second time by memory
+                    answer = await http.get("/api/me", headers={"X-API-Key": key})
+                    assert answer.status_code == 200
+                replaced, key = key, await make_key(owner)
+                answer = await http.get("/api/me", headers={"X-API-Key": replaced})
+                assert answer.status_code == 401

@@ -11,9 +11,10 @@ from uuid import UUID, uuid4
 import httpx
 import pytest
 from starlette.applications import Starlette
-from starlette.routing import Route, WebSocketRoute
+from starlette.routing import WebSocketRoute
 
 from adapters.db import agents
+from api.app import HubApp
 from api.hub import Hub
 from api.websocket_protocol import Follow
 from tests.api.conftest import Account
@@ -38,13 +39,12 @@ TRIES, TRIES_MAX = 10, 300
 
 
 def calls(app: Starlette, prefix: str) -> list[tuple[str, str]]:
-    """(method, path) of every call below a prefix."""
-    return [
-        (method, route.path)
-        for route in app.routes
-        if isinstance(route, Route) and route.path.startswith(prefix)
-        for method in sorted(route.methods or ())
-    ]
+    """(method, path) of every call below a prefix; what has GET is served with HEAD, too."""
+    assert isinstance(app, HubApp)
+    below = [call for call in app.paths.calls if call.path.startswith(prefix)]
+    assert below
+    heads = [("HEAD", call.path) for call in below if call.method == "GET"]
+    return heads + [(call.method, call.path) for call in below]
 
 
 def test_every_call_with_an_id_is_attacked(app: Starlette) -> None:
