@@ -8,15 +8,14 @@ let anyone who can write to Redis run code). Jobs are due by the clock of Redis.
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import parse_qs, urlparse
 
 import msgspec
-from arq.connections import ArqRedis, RedisSettings, create_pool
+from arq.connections import ArqRedis
 from arq.constants import job_key_prefix
 from arq.jobs import serialize_job
 
 from adapters import redis_keys as keys
-from adapters.redis_client import AWAY, Redis, retry_policy, script
+from adapters.redis_client import Redis, connection_pool, script
 
 TICK, FRAME, LEDGER = "tick_shard", "make_frame", "store_events"
 REPAIR, SWEEP, PRUNE = "push_unapplied", "sweep_streams", "prune_history"
@@ -31,6 +30,8 @@ MARKET_QUEUE, LEDGER_QUEUE, CHORE_QUEUE = (
 
 KEPT_AFTER_DUE_MS = 60_000
 """A job that nobody has started a minute after it was due is worth nothing: slots move on."""
+
+ARQ_CONNECTIONS_MAX = 512
 
 LEDGER_PERIOD_MS = 250
 """The ledger runs at most so often; the events of a period are stored together."""
@@ -144,18 +145,11 @@ class JobQueue:
 
 
 async def open_arq(url: str) -> ArqRedis:
-    """arq's own connections to a queue's Redis, for one worker."""
-    return await create_pool(
-        arq_settings(url), job_serializer=encode_job, job_deserializer=decode_job
-    )
+    """arq's own connections to a queue's Redis, for one worker; nothing is connected yet.
 
-
-def arq_settings(url: str) -> RedisSettings:
-    """arq's own form of a Redis URL, with the retries that keep it alive through a blip."""
-    settings = RedisSettings.from_dsn(url)
-    if urlparse(url).scheme == "unix":
-        settings.database = int(parse_qs(urlparse(url).query).get("db", ["0"])[0])
-    settings.retry = retry_policy()
-    settings.retry_on_error = list(AWAY)
-    settings.retry_on_timeout = True
-    return settings
+    Ours instead of those of arq's create_pool, which wait for ever for a server that hangs.
+    """
+    pool = connection_pool(url, max_connections=ARQ_CONNECTIONS_MAX)
+    client = ArqRedis(pool, job_serializer=encode_job, job_deserializer=decode_job)
+    client.auto_close_connection_pool = True
+    return client

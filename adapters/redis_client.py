@@ -1,7 +1,8 @@
 """The one place that opens Redis connections and loads Lua scripts.
 
-Answers are bytes. A blip of the server is retried for about three seconds; what lasts longer
-reaches the caller as RedisAway, who answers 503, skips a beat or lets the supervisor restart it.
+Answers are bytes. A blip of the server is retried for about three seconds, and a server that hangs
+is given up after five; what lasts longer reaches the caller as RedisAway, who answers 503, skips a
+beat or lets the supervisor restart it.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -21,16 +22,21 @@ from adapters.errors import RedisAway
 
 AWAY = (RedisConnectionError, RedisTimeoutError, BusyLoadingError, OSError)
 """What a Redis that is down, starting or unreachable raises."""
+BLIPS: list[type[Exception]] = [RedisConnectionError, BusyLoadingError]
+"""Of these, what is tried again."""
 
 __all__ = [
     "AWAY",
+    "BLIPS",
     "PubSub",
     "Redis",
     "RedisError",
     "Script",
     "away_as_error",
     "command",
+    "connection_pool",
     "open_redis",
+    "retry_policy",
     "script",
 ]
 
@@ -39,8 +45,12 @@ Script = Callable[..., Awaitable[Any]]
 
 
 def retry_policy() -> Retry:
-    """Nine tries over about three seconds; shared with arq's own connections."""
-    return Retry(ExponentialBackoff(cap=0.5, base=0.05), 9)
+    """Nine tries over about three seconds for a server that can't be reached.
+
+    One that hangs is not asked again: whoever waits has waited five seconds already, and nine times
+    that would be a minute.
+    """
+    return Retry(ExponentialBackoff(cap=0.5, base=0.05), 9, (RedisConnectionError,))
 
 
 def open_redis(
@@ -54,18 +64,29 @@ def open_redis(
     Raises:
         ValueError: the URL is none that redis-py knows (redis://, rediss://, unix://).
     """
-    pool = BlockingConnectionPool.from_url(
+    return Redis.from_pool(
+        connection_pool(url, max_connections=max_connections, timeout_s=timeout_s, retries=retries)
+    )
+
+
+def connection_pool(
+    url: str, *, max_connections: int, timeout_s: float = 5.0, retries: bool = True
+) -> BlockingConnectionPool:
+    """The connections of one client; arq's are made here, too.
+
+    Raises:
+        ValueError: the URL is none that redis-py knows.
+    """
+    pool: BlockingConnectionPool = BlockingConnectionPool.from_url(
         url,
         max_connections=max_connections,
         timeout=timeout_s,
         socket_timeout=timeout_s,
         socket_connect_timeout=timeout_s,
         retry=retry_policy() if retries else None,
-        retry_on_error=[RedisConnectionError, RedisTimeoutError, BusyLoadingError]
-        if retries
-        else [],
+        retry_on_error=BLIPS if retries else [],
     )
-    return Redis.from_pool(pool)
+    return pool
 
 
 async def command(client: Redis, *words: Any) -> Any:

@@ -1,7 +1,8 @@
 """What the handlers of one hub process share. Built once by app.open_hub, never module state."""
 
+import asyncio
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from starlette.requests import HTTPConnection
 
@@ -37,6 +38,10 @@ log = logging.getLogger("artic.hub")
 SCOPE_HUB = "artic.hub"
 
 
+Checks = dict[str, asyncio.Future[None]]
+"""The question that is put to a dependency just now, by its name."""
+
+
 @dataclass(slots=True)
 class Hub:
     """Connections, secrets and caches of one process."""
@@ -63,6 +68,7 @@ class Hub:
     api_keys: ApiKeys
     attempts: Attempts
     requests: RequestLimit
+    checks: Checks = field(default_factory=dict)
 
     @property
     def symbols(self) -> tuple[str, ...]:

@@ -8,7 +8,6 @@ whatever Redis lost on the way is read from PostgreSQL.
 import asyncio
 import logging
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from uuid import UUID
 
 import numpy as np
@@ -28,13 +27,11 @@ from api.directory import AgentDirectory
 from api.live_agents import WatchedAgent
 from api.sights import Sights
 from api.status import Sight
+from api.watcher import Watcher
 from api.websocket_protocol import (
     Fact,
     FactOrder,
-    Outbox,
-    Wishes,
     fact_of,
-    gap_text,
     read_fact,
     read_reported_status,
 )
@@ -52,49 +49,6 @@ PATIENCE_S = 0.5
 """How long a client waits for the record before it is connected."""
 COALESCE_S = 0.1
 """Before the record is read: many changes at once cost one reading."""
-
-
-@dataclass(eq=False)
-class Watcher:
-    """One client: what it wished for, and what it has not been sent yet."""
-
-    wishes: Wishes
-    outbox: Outbox = field(default_factory=Outbox)
-    news: asyncio.Event = field(default_factory=asyncio.Event)
-    given_up: asyncio.Event = field(default_factory=asyncio.Event)
-    after: int | None = None
-    """seq of the last fact that was put; None: everything live is news."""
-    replaying: bool = False
-
-    def put_status(self, agent_id: UUID, text: str) -> None:
-        """Offers the newest status of an agent."""
-        if self.wishes.include(agent_id):
-            self.outbox.put_status(agent_id, text)
-            self.news.set()
-
-    def put_lines(self, agent_id: UUID, text: str) -> None:
-        """Offers a batch of tick lines."""
-        if self.wishes.include(agent_id):
-            self._put(text)
-
-    def put_fact(self, fact: Fact) -> None:
-        """Offers a trade or log, unless it was put before."""
-        if self.after is not None and fact.seq <= self.after:
-            return
-        self.after = fact.seq
-        if self.wishes.include(fact.agent_id):
-            self._put(fact.text)
-
-    def put_gap(self, first: int, last: int) -> None:
-        """Says that messages are no longer kept."""
-        self.after = max(last, self.after or 0)
-        self._put(gap_text(first, last))
-
-    def _put(self, text: str) -> None:
-        self.outbox.put_fact(text)
-        self.news.set()
-        if self.outbox.too_far_behind:
-            self.given_up.set()
 
 
 class Topic:
@@ -168,10 +122,15 @@ class LiveFeed:
 
     async def _newest_seq(self, user_id: UUID) -> int | None:
         """seq of the user's newest message; None where PostgreSQL does not say so in time."""
+        asked = asyncio.create_task(self._message_seq(user_id))
+        # Not canceled when it takes too long: a server that hangs answers no cancel either.
+        await asyncio.wait({asked}, timeout=PATIENCE_S)
+        return asked.result() if asked.done() else None
+
+    async def _message_seq(self, user_id: UUID) -> int | None:
         try:
-            async with asyncio.timeout(PATIENCE_S):
-                user = await users.get(self._database, user_id)
-        except (DatabaseError, TimeoutError) as error:
+            user = await users.get(self._database, user_id)
+        except DatabaseError as error:
             log.warning("a stream begins without the record: %s", error)
             return None
         return 0 if user is None else user.message_seq

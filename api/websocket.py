@@ -14,7 +14,7 @@ from api.auth import SCOPE_KEY, caller_of_token
 from api.callers import Caller
 from api.errors import Problem
 from api.hub import Hub, hub_of
-from api.live import Watcher
+from api.watcher import Watcher
 from api.websocket_protocol import (
     CLOSE_BAD_REQUEST,
     CLOSE_BAD_TOKEN,

@@ -4,10 +4,9 @@ import itertools
 from collections.abc import AsyncIterator
 
 import pytest
-from arq.connections import create_pool
 
 from adapters import queue as jobs
-from adapters.queue import JobQueue, arq_settings, decode_job
+from adapters.queue import JobQueue, open_arq
 from adapters.redis_client import Redis, open_redis
 
 
@@ -21,7 +20,7 @@ async def redis(redis_url: str) -> AsyncIterator[Redis]:
 async def test_arq_reads_what_we_enqueue(redis: Redis, redis_url: str) -> None:
     job = jobs.tick(5, 2_000_000_000)
     await JobQueue(redis).enqueue(job, job)
-    pool = await create_pool(arq_settings(redis_url), job_deserializer=decode_job)
+    pool = await open_arq(redis_url)
     (queued,) = await pool.queued_jobs(queue_name=job.queue)
     assert (queued.function, list(queued.args), queued.job_id) == (
         "tick_shard",
@@ -35,7 +34,7 @@ async def test_arq_reads_what_we_enqueue(redis: Redis, redis_url: str) -> None:
 async def test_arq_refuses_an_id_that_we_have_enqueued(redis: Redis, redis_url: str) -> None:
     job = jobs.wake(3, 17, 2_000_000_000)
     await JobQueue(redis).enqueue(job)
-    pool = await create_pool(arq_settings(redis_url))
+    pool = await open_arq(redis_url)
     assert await pool.enqueue_job("other", _job_id=job.id, _queue_name=job.queue) is None
     await pool.aclose()
 

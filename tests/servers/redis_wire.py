@@ -11,11 +11,10 @@ from typing import Any, Protocol
 from redis._parsers import BaseParser
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.connection import AbstractConnection
-from redis.exceptions import BusyLoadingError
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from adapters.redis_client import retry_policy
+from adapters.redis_client import BLIPS, retry_policy
 from tests.servers.memory_redis import Command, MemoryRedis, Session
 from tests.servers.redis_values import Reply, ReplyError
 
@@ -160,7 +159,7 @@ def memory_pool(link: Link, timeout_s: int = 5) -> BlockingConnectionPool:
         timeout=timeout_s,
         socket_timeout=timeout_s,
         retry=retry_policy(),
-        retry_on_error=[RedisConnectionError, RedisTimeoutError, BusyLoadingError],
+        retry_on_error=BLIPS,
     )
 
 
