@@ -15,7 +15,6 @@ from typing import Any
 
 from adapters import redis_keys as keys
 from adapters.redis_client import command
-from bench.chaos import RISK_OF_TRADERS
 from bench.seeding import Fleet, seed, settled
 from bench.stack import SIMULATED, BenchError, Stack, measured, running_stack
 from bench.tables import table
@@ -57,7 +56,7 @@ class Seen:
 
 async def measure(options: argparse.Namespace) -> int:
     """One run. The exit status."""
-    fleet = Fleet(options.agents, min(options.plans, options.agents), risk=RISK_OF_TRADERS)
+    fleet = Fleet(options.agents, min(options.plans, options.agents))
     seen = Seen()
     async with running_stack(SIMULATED, options.workers, options.keep) as stack:
         seeded_s = await seed(stack, fleet)
