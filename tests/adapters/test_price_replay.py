@@ -274,7 +274,7 @@ def test_the_symbol_is_the_prefix_of_the_file_name(name: str, symbol: str) -> No
 @pytest.mark.parametrize(
     ("spec", "words"),
     [
-        ("pyth", "not built yet"), ("exchange", "not built yet"), ("coinbase", "unknown"),
+        ("pyth", "unknown"), ("exchange", "unknown"), ("coinbase", "unknown"),
         ("", "unknown"), ("simulated:x", "unknown"), ("simulated:-1", "unknown"),
         ("replay:", "needs a file"), ("replay:a.csv,,b.csv", "needs a file"),
         ("replay:BTCUSDT.csv@0", "speed"), ("replay:BTCUSDT.csv@fast", "speed"),

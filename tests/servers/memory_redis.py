@@ -162,8 +162,8 @@ class MemoryRedis:
             raise ReplyError("ERR This Redis command is not allowed from scripts")
         return self._execute(command)
 
-    def _ping(self) -> Reply:
-        return Status(b"PONG")
+    def _ping(self, word: bytes | None = None) -> Reply:
+        return Status(b"PONG") if word is None else word
 
     def _time(self) -> Reply:
         micros = round(self.now() * 1e6)
