@@ -10,7 +10,14 @@ from typing import Final
 import numpy as np
 
 from engine.levels import first_stop
-from engine.limits import drawn_down, session_lost, session_pnl_usd, timed_out
+from engine.limits import (
+    NEAR_USD,
+    drawn_down,
+    nearly_drawn_down,
+    session_lost,
+    session_pnl_usd,
+    timed_out,
+)
 from engine.position import liquidation_price
 from engine.rows import (
     Flags,
@@ -30,6 +37,8 @@ _CLOSING: Final = int(RowFlag.CLOSING)
 _SESSION_LOSS: Final = int(RowRule.SESSION_LOSS)
 _DRAWDOWN: Final = int(RowRule.DRAWDOWN)
 _TIME_STOP: Final = int(RowRule.TIME_STOP)
+BY_RESULT: Final = _SESSION_LOSS | _DRAWDOWN
+"""Rules that ask for the result of the session."""
 _HALTED: Final = int(Halt.HALTED)
 # Wider than rounding can move a liquidation price: by its 12th digit, or its 18th decimal.
 _NEAR_FRACTION: Final = 1e-6
@@ -37,10 +46,16 @@ _NEAR: Final = 1e-18
 
 
 def find_exits(
-    rows: Rows, watched: Mask, price: Floats, flags: Flags, rules: int, slot: int
+    rows: Rows,
+    watched: Mask,
+    price: Floats,
+    flags: Flags,
+    rules: int,
+    nearly_usd: Floats | None,
+    slot: int,
 ) -> tuple[Index, Reasons]:
     """(index, reason of each). `watched`: open positions with a fresh price; `price`, `flags`: of
-    each row; `rules`: of all rows together.
+    each row; `rules`: of all rows together; `nearly_usd`: results of sessions, where a rule asks.
 
     The columns are searched for candidates, which are few; only these are looked at closely.
     """
@@ -54,12 +69,10 @@ def find_exits(
     bankrupt = entry * (side - 1.0 / rows["leverage"].copy() + _NEAR_FRACTION)
     candidate |= moved <= bankrupt + _NEAR
     candidate |= (flags & _CLOSING) != 0
-    if rules & (_SESSION_LOSS | _DRAWDOWN):
-        session = session_pnl_usd(rows, price)
-        if rules & _SESSION_LOSS:
-            candidate |= session_lost(rows, session)
-        if rules & _DRAWDOWN:
-            candidate |= drawn_down(rows, session)
+    if rules & _SESSION_LOSS and nearly_usd is not None:
+        candidate |= session_lost(rows, nearly_usd - NEAR_USD)
+    if rules & _DRAWDOWN and nearly_usd is not None:
+        candidate |= nearly_drawn_down(rows, nearly_usd)
     if rules & _TIME_STOP:
         candidate |= timed_out(rows, slot)
     candidate &= watched

@@ -16,6 +16,10 @@ DAY_S: Final = 86_400
 STEP_FRACTION: Final = 0.0005
 """Peaks and best prices move in steps of 5 bp, so that a row seldom changes."""
 
+NEAR_USD: Final = 1e-4
+"""More than rounding makes of amounts below a hundred billion."""
+
+_NEAR: Final = 1e-9
 _LAST_LOST: Final = int(RowFlag.LAST_LOST)
 _MOVING: Final = int(RowFlag.MOVING)
 _ACTIVE: Final = int(Halt.ACTIVE)
@@ -28,6 +32,28 @@ def session_pnl_usd(rows: Rows, price: Floats) -> Floats:
     closed = rows["realized_pnl_usd"].copy() - rows["session_base_usd"].copy()
     won = unrealized(rows["side"].copy(), entry, quantity, price)
     return round_usd(closed + won - rows["entry_fee_usd"].copy())
+
+
+def nearly_session_usd(rows: Rows, price: Floats) -> Floats:
+    """The same without its rounding, nearer than NEAR_USD for amounts that money comes in; to find
+    the few rows that are worth a closer look.
+    """
+    won: Floats = (
+        (price - rows["entry_price"].copy()) * rows["quantity"].copy() * rows["side"].copy()
+    )
+    won += rows["realized_pnl_usd"].copy()
+    won -= rows["session_base_usd"].copy()
+    won -= rows["entry_fee_usd"].copy()
+    return won
+
+
+def nearly_drawn_down(rows: Rows, nearly_usd: Floats) -> Mask:
+    """Rows that drawn_down may be true of."""
+    limit, peak = rows["max_drawdown_bps"].copy(), rows["session_peak_usd"].copy()
+    allowed = (rows["max_position_usd"].copy() + peak) * (limit * ((1.0 - _NEAR) / _BPS))
+    near: Mask = peak - nearly_usd >= allowed - NEAR_USD
+    near &= limit > 0
+    return near
 
 
 def session_lost(rows: Rows, session_usd: Floats) -> Mask:

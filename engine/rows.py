@@ -85,6 +85,7 @@ Index: TypeAlias = npt.NDArray[np.intp]
 Mask: TypeAlias = npt.NDArray[np.bool_]
 Floats: TypeAlias = npt.NDArray[np.float64]
 Flags: TypeAlias = npt.NDArray[np.uint8]
+Rules: TypeAlias = npt.NDArray[np.uint16]
 Reasons: TypeAlias = npt.NDArray[np.uint8]
 
 

@@ -10,15 +10,14 @@ from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from engine.applying import apply_commands
 from engine.commands import Command
 from engine.draft import Draft
 from engine.events import Event
-from engine.exits import find_exits
-from engine.limits import may_open
-from engine.marks import MARKED, move_marks
+from engine.exits import BY_RESULT, find_exits
+from engine.limits import may_open, nearly_session_usd
+from engine.marks import MARKED, Marked, move_marks
 from engine.readings import NEEDS_READING, atr_ppm, lacks_reading, of_plans, say_readiness
 from engine.rows import (
     ROW,
@@ -31,6 +30,7 @@ from engine.rows import (
     RowFlag,
     Rows,
     RowStatus,
+    Rules,
     rows_at,
 )
 from engine.schedule import SkippedRange, Slots, due_mask, rebase, running_mask, watched_mask
@@ -41,8 +41,6 @@ _STALE_SAID: Final = int(RowFlag.STALE_SAID)
 _CANNOT_RUN_SAID: Final = int(RowFlag.CANNOT_RUN_SAID)
 _HALTED: Final = int(Halt.HALTED)
 _SLOT_END: Final = 2**32
-
-Rules = npt.NDArray[np.uint16]
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,17 +177,18 @@ def _run_exits(draft: Draft, watched: Mask, quotes: _Quotes, columns: _Columns) 
     """Gives back the rows that closed; marks of the others follow the price."""
     if not watched.any():
         return np.empty(0, np.intp)
+    rows, used = draft.rows, columns.used
+    nearly_usd = nearly_session_usd(rows, quotes.price) if used & BY_RESULT else None
     index, reason = find_exits(
-        draft.rows, watched, quotes.price, columns.flags, columns.used, draft.slot
+        rows, watched, quotes.price, columns.flags, used, nearly_usd, draft.slot
     )
     first = len(draft.events)
     close_positions(draft, index, quotes.price[index], reason, np.zeros(len(index)))
     draft.sort_events(first)
-    if columns.used & MARKED:
-        marked = watched & ((columns.rules & MARKED) != 0)
-        marked[index] = False
-        rest = np.flatnonzero(marked)
-        move_marks(draft, rest, quotes.price[rest])
+    if used & MARKED:
+        mask = watched & ((columns.rules & MARKED) != 0)
+        mask[index] = False
+        move_marks(draft, Marked(mask, quotes.price, columns.rules, used, nearly_usd))
     return index
 
 
