@@ -261,9 +261,11 @@ READY: Final = {
     "ready": True,
     "dependencies": {"database": "ok", "redis": "ok"},
     "prices": SIMULATED,
+    "frozen_shards": [],
 }
 NOT_READY: Final = {
     "ready": False,
     "dependencies": {"database": "away", "redis": "ok"},
     "prices": SIMULATED,
+    "frozen_shards": [],
 }

@@ -10,6 +10,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from adapters.db.connection import ping
+from adapters.db.errors import DatabaseAway
+from adapters.db.shards import frozen_shards
 from adapters.errors import AdapterError
 from adapters.redis_client import away_as_error, command
 from api.answers import Done, answer
@@ -34,6 +36,8 @@ class ReadyAnswer(msgspec.Struct, frozen=True):
     dependencies: Dependencies
     prices: str | None
     """Where they come from, in one plain line; null while that is not settled."""
+    frozen_shards: list[int]
+    """Whose events contradict the record: nothing of them is stored until `artic thaw`."""
 
 
 async def health(request: Request) -> Response:
@@ -49,10 +53,19 @@ async def ready(request: Request) -> Response:
         _state("redis", partial(_ping_redis, hub), hub.checks),
     )
     is_ready = database == redis == "ok"
-    told = ReadyAnswer(is_ready, Dependencies(database, redis), hub.prices.says)
+    frozen = await _frozen(hub) if database == "ok" else []
+    told = ReadyAnswer(is_ready, Dependencies(database, redis), hub.prices.says, frozen)
     if is_ready:
         return answer(told)
     return answer(told, 503, {"Retry-After": str(RETRY_AFTER_S)})
+
+
+async def _frozen(hub: Hub) -> list[int]:
+    """For whoever watches this answer. The hub serves on, and so do the other shards."""
+    try:
+        return await frozen_shards(hub.database)
+    except DatabaseAway:
+        return []
 
 
 async def _ping_redis(hub: Hub) -> None:

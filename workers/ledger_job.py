@@ -72,8 +72,12 @@ async def _store(pool: PoolContext, dirty: list[int]) -> list[int]:
         if stored.refused is None:
             await pool.shards.trim_events(shard, stored.version)
         else:
-            word = stored.frozen or stored.refused.value
-            text = "the ledger did not store shard %d: %s"
-            logger.warning(text, shard, word, extra={"shard": shard})
+            said = {"shard": shard}
+            if stored.frozen:
+                text = "shard %d is frozen, nothing of it is stored until `artic thaw %d`: %s"
+                logger.error(text, shard, shard, stored.frozen, extra=said)
+            else:
+                text = "the ledger did not store shard %d: %s"
+                logger.warning(text, shard, stored.refused.value, extra=said)
     await publish_messages(pool.state_redis, result.messages)
     return again

@@ -69,6 +69,13 @@ async def progress(database: Database, shard: int) -> ShardProgress | None:
     return None if found is None else ShardProgress(**dict(found))
 
 
+async def frozen_shards(database: Database) -> list[int]:
+    """Those of which nothing is stored until somebody has looked."""
+    async with connection(database) as con:
+        found = await con.fetch("SELECT id FROM shards WHERE frozen IS NOT NULL ORDER BY id")
+    return [row["id"] for row in found]
+
+
 async def set_run_id(
     database: Database, shard: int, run_id: str, *, emptied: bool = False
 ) -> ShardProgress:

@@ -172,4 +172,5 @@ async def test_health_needs_no_credential(alice: Account) -> None:
         "ready": True,
         "dependencies": {"database": "ok", "redis": "ok"},
         "prices": "prices are simulated (seeded random walks; no market is asked)",
+        "frozen_shards": [],
     }

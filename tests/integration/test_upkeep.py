@@ -130,6 +130,7 @@ async def test_a_frozen_shard_goes_on_from_the_record_when_thawed(pool: TestPool
         return cursor is not None and cursor.frozen is not None
 
     await wait_for(frozen, seconds=20, what="the shard to be frozen")
+    assert await shards.frozen_shards(pool.pool.database) == [agent.shard]
     database, store = pool.pool.database, pool.pool.shards
     on_record = await trades(pool, agent)
     with pytest.raises(Frozen):
