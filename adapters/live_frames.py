@@ -5,31 +5,44 @@ to the next one. Bars are built from the path that prices took between two frame
 where the source gives none.
 """
 
+import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
 import numpy as np
 
+from adapters.candles import WindowName
 from adapters.live_table import LiveTable, PathEntry, TableSight
+from adapters.live_windows import begun_bar, carry_volumes, corrections
+from adapters.market_bars import WindowGone
+from adapters.market_windows import Window
 from engine.frames import (
     CLOSE,
     HIGH,
     LOW,
     OPEN,
     TIME,
+    TIMEFRAME_NAMES,
+    TIMEFRAME_SECONDS,
     VOLUME,
     ClosedBar,
     Floats,
     Frame,
     Pieces,
+    bar_open,
     next_frame,
 )
 
 MINUTE_S: Final = 60
 DUE_MAX: Final = 8
 """Corrected windows that one frame takes up: each may bring 500 bars."""
+
+
+ReadWindows = Callable[[Iterable[WindowName], Frame], Awaitable[Mapping[WindowName, Window]]]
+
+_log = logging.getLogger(__name__)
 
 
 class LivePrices:
@@ -46,14 +59,62 @@ class LivePrices:
         """None: what was before the first frame is fetched, and comes with a frame of its own."""
         return np.empty((0, 6))
 
-    async def frame(self, before: Frame | None, slot: int) -> tuple[Frame, list[ClosedBar]]:
-        """The frame of a slot as the table shows it now, and the bars that closed.
+    async def frame(
+        self, before: Frame | None, slot: int, read_windows: ReadWindows
+    ) -> tuple[Frame, list[ClosedBar]]:
+        """The frame of a slot as the table shows it now, and the bars that closed or were fetched.
 
         The caller offers it to frame.lua, which takes it inside the slot and on `before` only.
+        read_windows: windows of a frame by symbol and timeframe (MarketStore.windows).
         """
         sight = await self.table.sight(before.cursor if before else "", slot, DUE_MAX)
         frame, bars = next_frame(before, pieces_of(sight, slot), slot, self.name)
+        if before is not None:
+            carry_volumes(before, frame, bars)
+        new = [s for s in frame.symbols if before is None or before.find(s) < 0]
+        await self.table.correct_again(new, slot + 1)
+        due = {name: stamp for name, stamp in sight.due.items() if name[0] not in new}
+        if before is not None and due:
+            bars += await self._correct(before, frame, due, read_windows)
         return replace(frame, cursor=sight.cursor), bars
+
+    async def _correct(
+        self,
+        before: Frame,
+        frame: Frame,
+        due: Mapping[WindowName, int],
+        read_windows: ReadWindows,
+    ) -> list[ClosedBar]:
+        """Takes fetched candles into the windows that are due, in place.
+
+        One that has them already, in the frame before, is taken off the list: only then it is sure
+        that a frame with them was stored.
+        """
+        fetched = await self.table.candles.get(list(due))
+        there = {name: each for name, each in fetched.items() if before.find(name[0]) >= 0}
+        try:
+            windows = await read_windows(there, before)
+        except WindowGone as error:
+            _log.warning("fetched candles wait: %s", error)
+            return []
+        bars: list[ClosedBar] = []
+        done = {name: stamp for name, stamp in due.items() if name not in there}
+        for name, candles in there.items():
+            s, t = frame.find(name[0]), TIMEFRAME_NAMES.index(name[1])
+            window = windows[name]
+            known = window.candles[:, : window.candles.shape[1] - window.has_forming].T
+            changed = corrections(known, candles)
+            if s < 0 or not len(changed):
+                done[name] = due[name]
+            if s >= 0:
+                first = int(frame.closed[s, t]) + 1
+                frame.closed[s, t] += len(changed)
+                opened = float(bar_open(float(frame.slot), TIMEFRAME_SECONDS[t]))
+                if candles.fill_from < math.inf:
+                    frame.forming[s, t] = begun_bar(frame.forming[s, t], candles.forming, opened)
+                bars += [ClosedBar(*name, first + n, bar) for n, bar in enumerate(changed)]
+        await self.table.settled(done)
+        return bars
 
 
 def pieces_of(sight: TableSight, slot: int) -> Pieces:

@@ -13,8 +13,10 @@ import msgspec
 import numpy as np
 
 from adapters import redis_keys as keys
+from adapters.candle_store import CandleStore, member, window_name
+from adapters.candles import WindowName
 from adapters.redis_client import Redis, command, script
-from engine.frames import Floats
+from engine.frames import TIMEFRAMES, Floats
 
 PATH_ENTRIES: Final = 1_200
 """Writes that the path keeps: two minutes at ten a second."""
@@ -77,7 +79,7 @@ class TableSight:
     prices: Mapping[str, LivePrice]
     path: Sequence[PathEntry]
     cursor: str
-    due: Sequence[tuple[str, str]]
+    due: Mapping[WindowName, int]
 
 
 class KnownSymbols(msgspec.Struct, frozen=True):
@@ -99,6 +101,8 @@ class LiveTable:
         self._redis = redis
         self._write = script(redis, "live")
         self._lease = script(redis, "feeder")
+        self._unstamp = script(redis, "unstamp")
+        self.candles = CandleStore(redis)
 
     async def hold(self, name: str, lease_ms: int) -> bool:
         """Takes or renews the feeder's lease; whether it is ours. 0 ms gives it back."""
@@ -131,7 +135,9 @@ class LiveTable:
             pipe.hgetall(keys.market_live())
             pipe.xrange(keys.market_path(), f"({cursor}" if cursor else "+", "+")
             pipe.xrevrange(keys.market_path(), "+", "-", 1)
-            pipe.zrangebyscore(keys.market_candle_stamps(), "-inf", slot, start=0, num=due_max)
+            pipe.zrangebyscore(
+                keys.market_candle_stamps(), "-inf", slot, start=0, num=due_max, withscores=True
+            )
             answers: list[Any] = await pipe.execute()
         in_use, asked, live, path, last, due = answers
         return TableSight(
@@ -139,8 +145,27 @@ class LiveTable:
             prices={symbol.decode(): _live_price(record) for symbol, record in live.items()},
             path=[_entry(*each) for each in path],
             cursor=last[0][0].decode() if last else cursor or NOTHING_YET,
-            due=[_window_name(member) for member in due],
+            due={window_name(text): int(stamp) for text, stamp in due},
         )
+
+    async def settled(self, due: Mapping[WindowName, int]) -> None:
+        """The windows have these candles: nothing is left to be corrected."""
+        args = [word for name, stamp in due.items() for word in (member(name), stamp)]
+        if args:
+            await self._unstamp(keys=[keys.market_candle_stamps()], args=args)
+
+    async def correct_again(self, symbols: Iterable[str], slot: int) -> None:
+        """The windows of these symbols begin anew: their candles count again, from a slot on."""
+        names = [(symbol, timeframe) for symbol in symbols for timeframe in TIMEFRAMES]
+        if not names:
+            return
+        async with self._redis.pipeline(transaction=False) as pipe:
+            for name in names:
+                pipe.exists(keys.market_candles(*name))
+            found: list[int] = await pipe.execute()
+        stamps = {member(n): slot for n, there in zip(names, found, strict=True) if there}
+        if stamps:
+            await self._redis.zadd(keys.market_candle_stamps(), stamps, nx=True)
 
     async def prices(self, symbols: Iterable[str]) -> dict[str, LivePrice]:
         """The newest prices of some symbols; those never seen are left out."""
@@ -214,8 +239,3 @@ def _entry(entry_id: bytes, fields: Mapping[bytes, bytes]) -> PathEntry:
     group = msgspec.msgpack.decode(fields[b"g"], type=_Group)
     bars = np.frombuffer(group.bars, "<f8").reshape(len(group.symbols), 5)
     return PathEntry(int(entry_id.partition(b"-")[0]) / 1000, group.symbols, bars)
-
-
-def _window_name(member: bytes) -> tuple[str, str]:
-    symbol, _, timeframe = member.decode().rpartition(":")
-    return symbol, timeframe

@@ -13,8 +13,9 @@ import numpy as np
 
 from adapters import redis_keys as keys
 from adapters.errors import AdapterError
+from adapters.live_windows import is_plain
 from adapters.market_scripts import BARS_KEPT, MarketScripts, read_records
-from adapters.market_windows import BarColumns, Window
+from adapters.market_windows import BarColumns, BarLog, Window
 from adapters.redis_client import Redis
 from engine.frames import (
     TIME,
@@ -33,6 +34,7 @@ _SPARE: Final = 4
 
 WindowName = tuple[str, str]
 """Symbol and timeframe."""
+Bars = BarColumns | BarLog
 
 
 class WindowGone(AdapterError):
@@ -53,7 +55,7 @@ class WindowStore:
         self._redis = redis
         self._scripts = scripts
         self._source = source
-        self._held: dict[WindowName, BarColumns] = {}
+        self._held: dict[WindowName, Bars] = {}
 
     def use(self, source: HistorySource) -> None:
         """See MarketStore.use."""
@@ -84,14 +86,14 @@ class WindowStore:
         return windows
 
     async def _fetch(
-        self, held: dict[WindowName, BarColumns], lacking: Mapping[WindowName, int], frame: Frame
-    ) -> dict[WindowName, BarColumns]:
+        self, held: dict[WindowName, Bars], lacking: Mapping[WindowName, int], frame: Frame
+    ) -> dict[WindowName, Bars]:
         """Closed bars up to the given numbers: only what is new where bars are held."""
         starts = {
             name: min(held[name].newest - number - _SPARE if name in held else 0, 0)
             for name, number in lacking.items()
         }
-        columns: dict[WindowName, BarColumns] = {}
+        columns: dict[WindowName, Bars] = {}
         lists = await self._read(starts)
         for name, number in lacking.items():
             if name not in held:
@@ -126,7 +128,7 @@ class WindowStore:
 
     async def _whole(
         self, name: WindowName, number: int, frame: Frame, numbers: Ints, bars: Floats
-    ) -> BarColumns:
+    ) -> Bars:
         """Columns out of a whole list; lays the source's history first if nobody has yet."""
         base = laid_number(laying(number))
         mine = laying(numbers) == laying(number)
@@ -142,7 +144,11 @@ class WindowStore:
         numbers, bars = numbers[mine], bars[mine]
         if (numbers[-1] if len(numbers) else base) != number:
             raise WindowGone(f"{name[0]} {name[1]}: there is no bar {number} any more")
-        columns = BarColumns(numbers, bars, number, complete=not trimmed)
+        columns: Bars
+        if is_plain(bars):
+            columns = BarColumns(numbers, bars, number, complete=not trimmed)
+        else:
+            columns = BarLog(bars, number, complete=not trimmed)
         if not columns.covers(number):
             raise WindowGone(f"{name[0]} {name[1]}: bars before {number} are not kept whole")
         return columns
@@ -160,7 +166,7 @@ class WindowStore:
         return read_records(await self._scripts.lay(*name, laid, history))
 
 
-def _hold(held: dict[WindowName, BarColumns], name: WindowName, columns: BarColumns) -> None:
+def _hold(held: dict[WindowName, Bars], name: WindowName, columns: Bars) -> None:
     if name not in held or held[name].newest <= columns.newest:
         held[name] = columns
     while len(held) > WINDOWS_REMEMBERED:

@@ -20,6 +20,8 @@ BARS_KEPT = 1160
 """Closed bars kept of a symbol and timeframe: a window of 500 and the 660 that may close while
 frames of the past live (ten minutes at sixty times the speed).
 """
+LIVE_BARS_KEPT = 2 * BARS_KEPT
+"""The same where fetched bars stand for built ones: each may be there twice."""
 
 FrameKind = Literal["frame", "stored", "early", "never", "make", "retry"]
 
@@ -48,6 +50,7 @@ class Candidate:
     built_on: int | None
     anchor: Anchor | None
     bars: Sequence[ClosedBar]
+    bars_kept: int = BARS_KEPT
 
 
 class MarketScripts:
@@ -73,7 +76,7 @@ class MarketScripts:
             "" if candidate.built_on is None else candidate.built_on,
             candidate.frame,
             keys.FRAME_TTL_S,
-            BARS_KEPT,
+            candidate.bars_kept,
             "" if anchor is None else anchor.source,
             "" if anchor is None else anchor.slot,
             b"" if anchor is None else msgspec.json.encode(anchor.position),

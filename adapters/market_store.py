@@ -13,7 +13,13 @@ from typing import Final, Literal
 from adapters import redis_keys as keys
 from adapters.live_frames import LivePrices
 from adapters.market_bars import WindowGone, WindowName, WindowStore
-from adapters.market_scripts import Candidate, FrameReply, MarketScripts
+from adapters.market_scripts import (
+    BARS_KEPT,
+    LIVE_BARS_KEPT,
+    Candidate,
+    FrameReply,
+    MarketScripts,
+)
 from adapters.market_windows import Window
 from adapters.prices import Anchor, PriceSource
 from adapters.redis_client import Redis
@@ -167,11 +173,18 @@ class MarketStore:
                 # better leave a minute out than show one twice.
                 last_slot = min(slot - 1, known.slot + ANCHOR_TOLD_EVERY_S)
         resumed = last_slot <= reply.born_slot
-        anchor, frame, bars = await _build(source, before, known, last_slot, slot, resumed)
+        anchor, frame, bars = await self._build(source, before, known, last_slot, slot, resumed)
         data = encode_frame(frame)
         moved = anchor != reply.anchor
         answer = await self._scripts.store(
-            slot, Candidate(data, reply.newest, anchor if moved else None, bars)
+            slot,
+            Candidate(
+                data,
+                reply.newest,
+                anchor if moved else None,
+                bars,
+                LIVE_BARS_KEPT if isinstance(source, LivePrices) else BARS_KEPT,
+            ),
         )
         if answer.kind != "stored":
             return answer
@@ -179,6 +192,24 @@ class MarketStore:
             told = Anchor(identity, slot, anchor.seconds_at(slot), anchor.speed)
             await self._on_anchor(identity, slot, told.position)
         return FrameReply("frame", answer.run_id, answer.now, frame=data)
+
+    async def _build(
+        self,
+        source: PriceSource | LivePrices,
+        before: Frame | None,
+        known: Anchor | None,
+        last_slot: int,
+        slot: int,
+        resumed: bool,
+    ) -> tuple[Anchor, Frame, list[ClosedBar]]:
+        """A frame on the one before, the anchor that it was made with, and the bars that closed."""
+        if isinstance(source, LivePrices):
+            # Nothing to keep: the anchor only says whose the frames are.
+            anchor = known or Anchor(source.identity, slot - 1, 0.0, 1.0)
+            return anchor, *await source.frame(before, slot, self._windows.windows)
+        anchor = source.anchor(known, last_slot, slot, resumed=resumed)
+        pieces = source.pieces(before, slot, anchor)
+        return anchor, *next_frame(before, pieces, slot, source.name)
 
     async def window(self, symbol: str, timeframe: str, frame: Frame) -> Window:
         """One window; see windows()."""
@@ -223,21 +254,3 @@ class MarketStore:
     async def get_signals(self, slot: int) -> SlotSignals:
         """All signals of a slot so far."""
         return decode_signals(await self._redis.get(keys.market_signals(slot)) or b"")
-
-
-async def _build(
-    source: PriceSource | LivePrices,
-    before: Frame | None,
-    known: Anchor | None,
-    last_slot: int,
-    slot: int,
-    resumed: bool,
-) -> tuple[Anchor, Frame, list[ClosedBar]]:
-    """A frame on the one before, the anchor that it was made with, and the bars that closed."""
-    if isinstance(source, LivePrices):
-        # Nothing to keep: the anchor only says whose the frames are.
-        anchor = known or Anchor(source.identity, slot - 1, 0.0, 1.0)
-        return anchor, *await source.frame(before, slot)
-    anchor = source.anchor(known, last_slot, slot, resumed=resumed)
-    pieces = source.pieces(before, slot, anchor)
-    return anchor, *next_frame(before, pieces, slot, source.name)

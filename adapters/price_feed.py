@@ -6,8 +6,8 @@ one entry for each symbol, however slow the writer is. The writer empties it a f
 
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
-from typing import Protocol
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, Protocol
 
 import msgspec
 
@@ -56,7 +56,7 @@ class PriceFeed(Protocol):
     def want(self, symbols: Sequence[str]) -> None:
         """Sets what is streamed from now on; the others go on while it changes."""
 
-    async def run(self) -> None:
+    def run(self) -> Coroutine[Any, Any, None]:
         """Streams until it is canceled; connects again by itself, whatever happens."""
 
 

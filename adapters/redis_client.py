@@ -14,7 +14,7 @@ from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.client import PubSub
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff
-from redis.exceptions import BusyLoadingError, RedisError
+from redis.exceptions import BusyLoadingError, NoScriptError, RedisError
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
@@ -28,6 +28,7 @@ BLIPS: list[type[Exception]] = [RedisConnectionError, BusyLoadingError]
 __all__ = [
     "AWAY",
     "BLIPS",
+    "NoScriptError",
     "PubSub",
     "Redis",
     "RedisError",

@@ -130,6 +130,51 @@ def market_candle_stamps() -> str:
     return f"{PREFIX}{{market}}:candle_stamps"
 
 
+def market_candles(symbol: str, timeframe: str) -> str:
+    """String: the candles that were fetched last (adapters.candles). TTL: two days."""
+    return f"{PREFIX}{{market}}:candles:{symbol}:{timeframe}"
+
+
+def candles_asked() -> str:
+    """Sorted set: SYMBOL:TIMEFRAME whose candles somebody waits for, to when. Bounded."""
+    return f"{PREFIX}{{market}}:candles_asked"
+
+
+def candles_asked_by() -> str:
+    """Hash: SYMBOL:TIMEFRAME to how many wait for it. Emptied with candles_asked."""
+    return f"{PREFIX}{{market}}:candles_asked_by"
+
+
+def candles_fetched() -> str:
+    """Hash: SYMBOL:TIMEFRAME to when its candles were fetched last. No TTL."""
+    return f"{PREFIX}{{market}}:candles_fetched"
+
+
+def candles_in_flight(symbol: str, timeframe: str) -> str:
+    """String: who fetches these candles now. Short TTL."""
+    return f"{PREFIX}{{market}}:candles_in_flight:{symbol}:{timeframe}"
+
+
+def candle_report() -> str:
+    """String (JSON): how the sources of candles are doing. Short TTL."""
+    return f"{PREFIX}{{market}}:candle_report"
+
+
+def exchange_requests() -> str:
+    """List: SYMBOL:TIMEFRAME that the exchange's process is to fetch. Bounded."""
+    return f"{PREFIX}{{market}}:exchange_requests"
+
+
+def exchange_answers() -> str:
+    """List (JSON): what came of them, for the one that asks. Bounded."""
+    return f"{PREFIX}{{market}}:exchange_answers"
+
+
+def candle_budget(owner: str) -> str:
+    """Sorted set: requests made with one key of TwelveData, to when, of the last day."""
+    return f"{PREFIX}{{budget}}:twelvedata:{owner}"
+
+
 def plans() -> str:
     """Hash: plan id to its JSON definition; a cache of PostgreSQL's table. No TTL."""
     return f"{PREFIX}plans"

@@ -142,6 +142,19 @@ class Settings:
         "another server that speaks the exchange's protocol",
         leans_on=lambda values: "",
     )
+    twelvedata_url: str = _setting(
+        "ARTIC_TWELVEDATA_URL",
+        read.http_url,
+        "where candles are fetched",
+        default="https://api.twelvedata.com",
+    )
+    twelve_data_api_key: str = _setting(
+        "ARTIC_TWELVE_DATA_API_KEY",
+        read.secret(1),
+        "its key; without one candles come from the exchange, or are built from prices",
+        leans_on=lambda values: "",
+        hidden=True,
+    )
     price_jump_pct: float = _setting(
         "ARTIC_PRICE_JUMP_PCT",
         read.number(0.1, 1000),

@@ -12,6 +12,7 @@ from starlette.types import ASGIApp, Lifespan
 
 from adapters.attempts import Attempts
 from adapters.broadcasts import Broadcasts
+from adapters.candle_service import CandleService, NoOwnKeys
 from adapters.db.connection import close_database, open_database
 from adapters.passwords import PasswordHasher
 from adapters.price_desk import PriceDesk
@@ -102,6 +103,8 @@ async def open_hub(settings: Settings, source: PriceSource | None = None) -> Asy
         clock = HubClock(RedisClock(state_redis))
         shards = ShardStore(state_redis, settings.row_schema)
         prices = PriceDesk(settings, state_redis, clock.now, source)
+        candles = CandleService(settings, state_redis, prices, clock.now, NoOwnKeys())
+        stack.push_async_callback(candles.close)
         sights = Sights(prices.market, clock)
         hearing = open_redis(settings.redis_url, max_connections=1, retries=False)
         stack.push_async_callback(hearing.aclose)
@@ -121,6 +124,7 @@ async def open_hub(settings: Settings, source: PriceSource | None = None) -> Asy
             directory=directory,
             clock=clock,
             prices=prices,
+            candles=candles,
             sights=sights,
             rows=rows,
             statuses=Statuses(state_redis, directory, rows, sights),

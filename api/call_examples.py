@@ -200,6 +200,23 @@ STRATEGIES: Final = [
         ],
     }
 ]
+CANDLES: Final = {
+    "symbol": "BTC/USDT",
+    "timeframe": "1h",
+    "source": "twelvedata",
+    "fetched_at": TIME,
+    "stale": False,
+    "candles": [
+        {
+            "time": 1769857200,
+            "open": 64180.0,
+            "high": 64310.5,
+            "low": 64120.0,
+            "close": 64231.5,
+            "volume": None,
+        }
+    ],
+}
 PRICE: Final = {
     "symbol": "BTC/USDT",
     "price": 64231.5,

@@ -174,6 +174,12 @@ OTHER_CALLS = [
         },
     ),
     Call(
+        method="GET", path="/api/market/candles", handler=market.get_candles, group="market",
+        says="Candles of the last 500 bars", query=market.ReadCandles,
+        query_example={"symbol": "BTC", "timeframe": "1h", "limit": "100"},
+        answers={200: Answer("Candles, oldest first", market.CandlesAnswer, ex.CANDLES)},
+    ),
+    Call(
         method="GET", path="/api/market/price", handler=market.get_price, group="market",
         says="The newest price", query=market.ReadPrice, query_example={"symbol": "BTC"},
         answers={200: Answer("The price", market.PriceAnswer, ex.PRICE)},

@@ -8,6 +8,7 @@ from starlette.requests import HTTPConnection
 
 from adapters.attempts import Attempts
 from adapters.broadcasts import Broadcasts
+from adapters.candle_service import CandleService
 from adapters.db.connection import Database
 from adapters.passwords import PasswordHasher
 from adapters.price_desk import PriceDesk
@@ -55,6 +56,7 @@ class Hub:
     directory: AgentDirectory
     clock: HubClock
     prices: PriceDesk
+    candles: CandleService
     sights: Sights
     rows: ShardRows
     statuses: Statuses

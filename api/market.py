@@ -1,4 +1,4 @@
-"""GET /api/market/price and /symbols: from the newest frame, or the live table it is made of."""
+"""GET /api/market/candles, /price and /symbols: out of the newest frame, or what it is made of."""
 
 import asyncio
 import math
@@ -11,14 +11,14 @@ from starlette.responses import Response
 
 from adapters.live_table import LivePrice
 from adapters.redis_client import away_as_error
-from api.agent_bodies import SYMBOL_CHARACTERS_MAX, no_prices_for, spell_symbol
+from api.agent_bodies import SYMBOL_CHARACTERS_MAX, Timeframe, no_prices_for, spell_symbol
 from api.answers import answer
 from api.auth import caller_of
 from api.bodies import Body, read_query
 from api.errors import FieldError, away, bad_input
 from api.hub import Hub, hub_of
 from api.times import IsoTime, iso_seconds
-from engine.frames import PRICE_STALE_S
+from engine.frames import PRICE_STALE_S, WINDOW_BARS
 
 NO_PRICES = "no prices for it; see GET /api/market/symbols"
 
@@ -32,6 +32,39 @@ class ReadPrice(Body, frozen=True, kw_only=True):
     """The query of GET /api/market/price."""
 
     symbol: Annotated[str, Meta(min_length=1, max_length=SYMBOL_CHARACTERS_MAX)]
+
+
+class ReadCandles(Body, frozen=True, kw_only=True):
+    """The query of GET /api/market/candles."""
+
+    symbol: Annotated[str, Meta(min_length=1, max_length=SYMBOL_CHARACTERS_MAX)]
+    timeframe: Timeframe
+    limit: Annotated[int, Meta(ge=1, le=WINDOW_BARS)] = WINDOW_BARS
+
+
+class Candle(msgspec.Struct, frozen=True):
+    """One bar. time: its opening, Unix seconds; volume in base units, null where nobody knows."""
+
+    time: int
+    open: float
+    high: float
+    low: float
+    close: float
+    volume: float | None
+
+
+class CandlesAnswer(msgspec.Struct, frozen=True):
+    """Candles, oldest first; the last may be unfinished.
+
+    stale: fetched longer than a minute ago, and nobody has newer ones.
+    """
+
+    symbol: str
+    timeframe: Timeframe
+    source: str
+    fetched_at: IsoTime
+    stale: bool
+    candles: list[Candle]
 
 
 class PriceAnswer(msgspec.Struct, frozen=True):
@@ -99,6 +132,31 @@ async def _streamed(hub: Hub, symbol: str) -> LivePrice | None:
     while (found := await hub.prices.price(symbol)) is None and hub.clock.now() < deadline:
         await asyncio.sleep(FIRST_PRICE_POLL_S)
     return found
+
+
+async def get_candles(request: Request) -> Response:
+    """GET /api/market/candles?symbol=&timeframe=[&limit=]: OHLCV, oldest first."""
+    hub, caller = hub_of(request), caller_of(request)
+    query = read_query(request, ReadCandles)
+    symbol = known_symbol(hub, query.symbol)
+    async with away_as_error():
+        frame = await hub.sights.newest_frame()
+        found = await hub.candles.candles(symbol, query.timeframe, caller.user_id, frame)
+    if found is None:
+        raise away(f"every source of candles of {symbol}")
+    return answer(
+        CandlesAnswer(
+            symbol=symbol,
+            timeframe=query.timeframe,
+            source=found.source,
+            fetched_at=iso_seconds(found.fetched_at),
+            stale=found.stale,
+            candles=[
+                Candle(int(time), o, high, low, close, None if math.isnan(volume) else volume)
+                for time, o, high, low, close, volume in found.bars[-query.limit :].tolist()
+            ],
+        )
+    )
 
 
 async def list_symbols(request: Request) -> Response:

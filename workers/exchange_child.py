@@ -92,6 +92,10 @@ class ExchangeChild:
 
     async def _is_needed(self) -> bool:
         try:
+            if await self._table.candles.requests_waiting():
+                return True
+            if self._settings.price_source != "exchange":
+                return False
             known = await self._table.known_symbols(self._settings.exchange)
             return known is None or bool(await self._table.followed(self._clock()))
         except AWAY as error:

@@ -7,8 +7,8 @@ takes over begins with the prices that are there.
 
 import asyncio
 import logging
-from collections.abc import Callable
-from typing import Any, Final
+from collections.abc import Awaitable, Callable
+from typing import Final
 
 import msgspec
 
@@ -20,6 +20,7 @@ from adapters.price_gate import PriceGate
 from adapters.price_pyth import PythFeed, Take
 from adapters.redis_client import AWAY
 from adapters.settings import Settings
+from workers.together import first_to_end
 
 logger = logging.getLogger(__name__)
 
@@ -81,26 +82,15 @@ class LiveFeed:
         Raises:
             LeaseLost: somebody else does it now.
         """
-        tasks = [
-            asyncio.create_task(each)
-            for each in (
-                self.feed.run(),
-                self._every(WRITE_EVERY_S, self._write),
-                self._every(FOLLOW_EVERY_S, self._follow),
-                self._every(REPORT_EVERY_S, self._report),
-                self._know_symbols(),
-            )
-        ]
-        try:
-            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
-                task.result()
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+        await first_to_end(
+            self.feed.run(),
+            self._every(WRITE_EVERY_S, self._write),
+            self._every(FOLLOW_EVERY_S, self._follow),
+            self._every(REPORT_EVERY_S, self._report),
+            self._know_symbols(),
+        )
 
-    async def _every(self, seconds: float, step: Callable[[], Any]) -> None:
+    async def _every(self, seconds: float, step: Callable[[], Awaitable[None]]) -> None:
         while True:
             try:
                 await step()

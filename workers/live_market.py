@@ -5,17 +5,22 @@ It streams the prices, or has the exchange's process do it, and says which symbo
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
-from typing import Final
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, Final
 
+from adapters.candles import WindowName
 from adapters.db.errors import DatabaseAway
-from adapters.db.market_use import market_use
+from adapters.db.market_use import CandleUse, market_use
 from adapters.errors import AdapterError
 from adapters.live_table import LiveTable
 from adapters.redis_client import AWAY
+from strategies import catalog
+from workers.candle_desk import CandleDesk
+from workers.candle_plan import Use
 from workers.context import PoolContext
 from workers.exchange_child import ExchangeChild
 from workers.live_feed import LiveFeed, pyth_feed
+from workers.together import first_to_end
 
 logger = logging.getLogger(__name__)
 
@@ -24,16 +29,42 @@ FEED_BEAT_S: Final = 0.4
 """A lease that runs out is taken within lease and beat: two seconds, and one to connect in."""
 USE_EVERY_S: Final = 5.0
 
-Turn = Callable[[], Awaitable[None]]
+Turn = Callable[[], Coroutine[Any, Any, None]]
 
 
 def turn_of(pool: PoolContext, table: LiveTable) -> Turn:
-    """What the holder of the lease does for the price source of the settings."""
+    """What the holder of the lease does besides candles: it keeps the exchange's process, and
+    streams, unless that process does.
+    """
+    child = ExchangeChild(pool.settings, table, pool.name, pool.clock.now)
     if pool.settings.price_source == "exchange":
-        return ExchangeChild(pool.settings, table, pool.name, pool.clock.now).run
+        return child.run
     feed = pyth_feed(pool.settings, pool.clock.now)
     jump_pct = pool.settings.price_jump_pct
-    return lambda: LiveFeed(table, pool.name, feed, jump_pct=jump_pct, clock=pool.clock.now).run()
+
+    async def stream() -> None:
+        live = LiveFeed(table, pool.name, feed, jump_pct=jump_pct, clock=pool.clock.now)
+        await first_to_end(live.run(), child.run())
+
+    return stream
+
+
+def candle_uses(used: Sequence[CandleUse]) -> dict[WindowName, Use]:
+    """The windows that agents look at."""
+    uses: dict[WindowName, Use] = {}
+    for each in used:
+        name = (each.symbol, each.timeframe)
+        before = uses.get(name, Use(0, False))
+        needs = before.needs_volume or _needs_volume(each.strategy_name)
+        uses[name] = Use(before.agents + each.agents, needs)
+    return uses
+
+
+def _needs_volume(strategy_name: str) -> bool:
+    try:
+        return catalog.get(strategy_name).needs_volume
+    except catalog.UnknownStrategy:
+        return False  # of another version of the catalogue; its agents are in `error` anyway
 
 
 class FeedKeeper:
@@ -43,6 +74,7 @@ class FeedKeeper:
         self._pool = pool
         self._table = table
         self._take_turn = take_turn
+        self._desk: CandleDesk | None = None
         self._turn: asyncio.Task[None] | None = None
         self._used_at = 0.0
 
@@ -79,7 +111,9 @@ class FeedKeeper:
         await self._count_use()
 
     async def _stream(self) -> None:
-        await self._take_turn()
+        self._desk = CandleDesk(self._pool, self._table.candles)
+        self._used_at = 0.0
+        await first_to_end(self._take_turn(), self._desk.run())
 
     async def _count_use(self) -> None:
         """Tells the table which symbols agents trade; without PostgreSQL those of before stay."""
@@ -93,6 +127,8 @@ class FeedKeeper:
             logger.warning("PostgreSQL is away, the symbols in use may be old: %s", error)
             return
         await self._table.use({each.symbol for each in used})
+        if self._desk is not None:
+            self._desk.use(candle_uses(used))
 
     async def _stop(self) -> None:
         if self._turn is not None:

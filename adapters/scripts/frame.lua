@@ -47,8 +47,12 @@ if ARGV[6] ~= '' then
 end
 for i = 5, #KEYS do
   local records = ARGV[i + 4]
-  for at = 1, #records, RECORD do
-    redis.call('RPUSH', KEYS[i], string.sub(records, at, at + RECORD - 1))
+  for from = 1, #records, RECORD * 500 do
+    local some = {}
+    for at = from, math.min(from + RECORD * 500, #records + 1) - RECORD, RECORD do
+      some[#some + 1] = string.sub(records, at, at + RECORD - 1)
+    end
+    redis.call('RPUSH', KEYS[i], unpack(some))
   end
   redis.call('LTRIM', KEYS[i], -tonumber(ARGV[5]), -1)
 end

@@ -5,6 +5,7 @@ from tests.api.refused import (
     GOOD,
     LOGIN,
     REGISTER,
+    TIMEFRAMES,
     UNKNOWN,
     BadInput,
     Says,
@@ -16,7 +17,7 @@ from tests.api.refused import (
 OF_AGENT = f"/api/agents/{AGENT}"
 OTHER_ID = "00000000-bbbb-4000-8000-000000000000"
 LOGS, TRADES = f"{OF_AGENT}/logs", f"{OF_AGENT}/trades"
-PRICE = "/api/market/price"
+PRICE, CANDLES = "/api/market/price", "/api/market/candles"
 WHOLE = "expected a whole number"
 STATES = "expected one of: creating, running, stopped, error"
 LEVELS = "expected one of: init, llm, start, tick, action, sl_tp, stop, error, warn, supervisor"
@@ -99,6 +100,13 @@ HISTORY = [
     query(f"{PRICE}?symbol=%C3%9F", NO_PAIR),
     query(f"{PRICE}?symbol={'B' * 33}", "expected at most 32 characters"),
     query(f"{PRICE}?symbol=BTC&symbol=ETH", TWICE),
+    query(f"{CANDLES}?timeframe=1h", "required", name="symbol"),
+    query(f"{CANDLES}?symbol=BTC", "required", name="timeframe"),
+    query(f"{CANDLES}?symbol=BTC&timeframe=2h", TIMEFRAMES, name="timeframe"),
+    query(f"{CANDLES}?symbol=BTC&timeframe=1h&limit=0", f"{WHOLE} >= 1", name="limit"),
+    query(f"{CANDLES}?symbol=BTC&timeframe=1h&limit=501", f"{WHOLE} <= 500", name="limit"),
+    query(f"{CANDLES}?timeframe=1h&symbol=ETHX",
+          "no prices for ETHX/USDT; did you mean ETH/USDT?", name="symbol"),
     asked("symbols for symbol", f"{PRICE}?symbols=BTC", 422,
           [("symbol", "required"), ("symbols", UNKNOWN)]),
     query("/api/me?verbose=1", UNKNOWN),
@@ -156,7 +164,6 @@ PATHS = [
     asked("up and away", "/api/agents/..%2F..%2Fetc%2Fpasswd", 404, NO_PATH),
     asked("a file", "/.env", 404, NO_PATH),
     asked("query in the path", f"{OF_AGENT}/status%3Fa=1", 404, NO_PATH),
-    asked("not built: candles", "/api/market/candles?symbol=BTC", 404, NO_PATH),
     asked("not built: secrets", "/api/secrets", 404, NO_PATH),
     asked("not built: decisions", f"{OF_AGENT}/decisions", 404, NO_PATH),
     asked("a socket without upgrade", "/ws", 404, NO_PATH),

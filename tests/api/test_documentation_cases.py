@@ -36,7 +36,7 @@ CHECKS = [
     response_schema_conformance,
 ]
 SHORT, LONG = 6, 64
-AWAY = ("/internal/agents/{agent_id}/endpoint/plan", "/api/market/price")
+AWAY = ("/internal/agents/{agent_id}/endpoint/plan", "/api/market/price", "/api/market/candles")
 """503 here: nobody plans yet, and without a pool there are no prices."""
 READY_S = 30.0
 

@@ -1,0 +1,201 @@
+"""Candles for whoever asks the hub: fresh ones, or somebody else's, or old ones that say so.
+
+Of a live source: what was fetched in the last minute; else it is asked for, and waited for some
+seconds; else the bars that agents see, built from prices; else the old ones. Of a function of the
+slot: its own bars.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Final, Protocol
+from uuid import UUID
+
+import httpx
+import numpy as np
+
+from adapters.candle_budget import CandleBudget
+from adapters.candle_store import CandleStore
+from adapters.candles import CANDLES_FRESH_S, CandleError, FetchedCandles, WindowName
+from adapters.candles_twelvedata import TwelveDataCandles
+from adapters.market_store import WindowGone
+from adapters.price_desk import PriceDesk
+from adapters.redis_client import AWAY, Redis
+from adapters.settings import Settings
+from engine.frames import TIME, TIMEFRAMES, Floats, Frame
+
+WAIT_S: Final = 4.0
+"""How long an answer waits for candles to be fetched; callers wait five seconds."""
+POLL_S: Final = 0.1
+BUDGETS_REMEMBERED: Final = 1_000
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ServedCandles:
+    """bars f8[N, 6], oldest first, the unfinished one last where it is known; volume may be NaN.
+
+    fetched_at: Unix seconds, of the source; stale: longer ago than a minute.
+    """
+
+    source: str
+    fetched_at: float
+    stale: bool
+    bars: Floats
+
+
+@dataclass(slots=True)
+class _Waiter:
+    """Those of this process who wait for the same candles, and until when the last of them does."""
+
+    is_over: asyncio.Future[None]
+    until: float = 0.0
+
+
+class OwnKeys(Protocol):
+    """Keys that users have put in for themselves."""
+
+    async def twelve_data_key(self, user_id: UUID) -> str | None:
+        """A user's own key of TwelveData, None without one."""
+
+
+class NoOwnKeys:
+    """Nobody has any."""
+
+    async def twelve_data_key(self, user_id: UUID) -> str | None:
+        """None."""
+        return None
+
+
+class CandleService:
+    """One for each hub process; clock: Unix seconds of Redis."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        redis: Redis,
+        prices: PriceDesk,
+        clock: Callable[[], float],
+        own_keys: OwnKeys,
+    ) -> None:
+        self._settings = settings
+        self._redis = redis
+        self._prices = prices
+        self._clock = clock
+        self._own_keys = own_keys
+        self.store = CandleStore(redis)
+        self._waiting: dict[WindowName, _Waiter] = {}
+        self._poll: asyncio.Task[None] | None = None
+        self._budgets: dict[str, CandleBudget] = {}
+        self._client = httpx.AsyncClient()
+
+    async def close(self) -> None:
+        """Ends what is under way."""
+        if self._poll is not None:
+            self._poll.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._poll
+        await self._client.aclose()
+
+    async def candles(
+        self, symbol: str, timeframe: str, user_id: UUID, frame: Frame | None
+    ) -> ServedCandles | None:
+        """The best there is within some seconds; None where there was never anything.
+
+        frame: the newest one.
+        """
+        name, now = (symbol, timeframe), self._clock()
+        if self._prices.live is None:
+            return await self._seen(name, frame, now)
+        kept = (await self.store.get([name])).get(name)
+        if kept is None or now - kept.fetched_at > CANDLES_FRESH_S:
+            await self._prices.follow(symbol)
+            if not await self._fetch_with_own_key(name, user_id):
+                await self._wait(name, now)
+            kept = (await self.store.get([name])).get(name)
+        now = self._clock()
+        if kept is not None and now - kept.fetched_at <= CANDLES_FRESH_S:
+            return _fetched(kept, timeframe, stale=False, now=now)
+        seen = await self._seen(name, await self._prices.market.newest(), now)
+        if seen is not None and not seen.stale:
+            return seen
+        return None if kept is None else _fetched(kept, timeframe, stale=True, now=now)
+
+    async def _seen(
+        self, name: WindowName, frame: Frame | None, now: float
+    ) -> ServedCandles | None:
+        """What agents see in a frame; None where it has nothing of this symbol."""
+        if frame is None or frame.find(name[0]) < 0:
+            return None
+        try:
+            window = await self._prices.market.window(*name, frame)
+        except WindowGone:
+            return None
+        if not window.candles.shape[1]:
+            return None
+        is_stale = frame.slot < now - CANDLES_FRESH_S
+        return ServedCandles(frame.source, float(frame.slot), is_stale, window.candles.T)
+
+    async def _fetch_with_own_key(self, name: WindowName, user_id: UUID) -> bool:
+        """Fetches with the user's own key and budget; False where that was not to be."""
+        key = await self._own_keys.twelve_data_key(user_id)
+        if key is None:
+            return False
+        budget = self._budgets.setdefault(key, CandleBudget(self._redis, key, self._clock))
+        while len(self._budgets) > BUDGETS_REMEMBERED:
+            del self._budgets[next(iter(self._budgets))]
+        if not await self.store.take_off(name, f"user {user_id}"):
+            return False
+        if not await budget.take():
+            await self.store.land(name)
+            return False
+        url = self._settings.twelvedata_url
+        source = TwelveDataCandles(url, key, self._clock, self._client)
+        try:
+            await self.store.put(name, await source.fetch(*name))
+        except CandleError as error:
+            log.info("candles with a user's own key: %s", error, extra={"user_id": str(user_id)})
+            await self.store.land(name)
+            return False
+        return True
+
+    async def _wait(self, name: WindowName, now: float) -> None:
+        """Asks for candles and waits until they are there, or it has been too long."""
+        loop = asyncio.get_running_loop()
+        waiter = self._waiting.setdefault(name, _Waiter(loop.create_future()))
+        waiter.until = loop.time() + WAIT_S
+        await self.store.ask(name, now)
+        if self._poll is None or self._poll.done():
+            self._poll = asyncio.create_task(self._watch())
+        try:
+            async with asyncio.timeout(WAIT_S):
+                await asyncio.shield(waiter.is_over)
+        except TimeoutError:
+            return
+
+    async def _watch(self) -> None:
+        """Tells those who wait, for as long as somebody does: one look for all of them."""
+        loop = asyncio.get_running_loop()
+        while self._waiting:
+            try:
+                fetched_at = await self.store.fetched_at()
+            except AWAY as error:
+                log.warning("Redis does not answer: %s", error)
+                fetched_at = {}
+            oldest = self._clock() - CANDLES_FRESH_S
+            for name, waiter in list(self._waiting.items()):
+                if fetched_at.get(name, 0.0) >= oldest or loop.time() > waiter.until:
+                    del self._waiting[name]
+                    waiter.is_over.set_result(None)
+            await asyncio.sleep(POLL_S)
+
+
+def _fetched(candles: FetchedCandles, timeframe: str, *, stale: bool, now: float) -> ServedCandles:
+    """With the unfinished bar, as long as it is unfinished."""
+    bars, forming = candles.bars, candles.forming
+    if forming is not None and forming[TIME] + TIMEFRAMES[timeframe] > now:
+        bars = np.concatenate([bars, forming[None]])
+    return ServedCandles(candles.source, candles.fetched_at, stale, bars)

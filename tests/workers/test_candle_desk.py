@@ -1,0 +1,190 @@
+"""The desk that fetches candles, against a TwelveData that counts and an exchange's process."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from uuid import uuid4
+
+import numpy as np
+import pytest
+
+from adapters.candle_service import CandleService, NoOwnKeys, OwnKeys
+from adapters.candle_store import CandleStore, ExchangeAnswer
+from adapters.candles import FetchedCandles, WindowName
+from adapters.live_frames import LivePrices
+from adapters.price_desk import PriceDesk
+from adapters.settings import Settings
+from tests.conftest import wait_for
+from tests.servers.twelvedata import KEY, TwelveDataServer, twelvedata
+from workers.__main__ import open_pool
+from workers.candle_desk import CandleDesk
+from workers.candle_plan import Use
+from workers.context import PoolContext
+
+BTC, ETH, SOL = ("BTC/USDT", "1m"), ("ETH/USDT", "1m"), ("SOL/USDT", "1h")
+USER = uuid4()
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[TwelveDataServer]:
+    bases = {f"C{n}": 100.0 for n in range(20)} | {"BTC": 64_000.0, "ETH": 3e3, "SOL": 150.0}
+    async with twelvedata(bases=bases) as server:
+        yield server
+
+
+@pytest.fixture
+def live(settings: Settings, server: TwelveDataServer) -> Settings:
+    return replace(
+        settings,
+        price_source="pyth",
+        pyth_url="http://127.0.0.1:1",
+        twelvedata_url=server.url,
+        twelve_data_api_key=KEY,
+    )
+
+
+class Office:
+    """A desk that works, and what the hub has on its side."""
+
+    def __init__(self, pool: PoolContext, desk: CandleDesk, keys: OwnKeys) -> None:
+        self.pool = pool
+        self.desk = desk
+        self.store = CandleStore(pool.state_redis)
+        prices = PriceDesk(pool.settings, pool.state_redis, pool.clock.now)
+        self.service = CandleService(pool.settings, pool.state_redis, prices, pool.clock.now, keys)
+
+    async def source_of(self, name: WindowName) -> str | None:
+        """Who has answered for these candles, None while nobody has."""
+        found = (await self.store.get([name])).get(name)
+        return None if found is None else found.source
+
+    async def fetched_from(self, name: WindowName, source: str) -> None:
+        async def check() -> bool:
+            return await self.source_of(name) == source
+
+        await wait_for(check, seconds=10, what=f"{name} from {source}")
+
+
+@asynccontextmanager
+async def office(
+    settings: Settings, *, exchange: bool = False, keys: OwnKeys | None = None
+) -> AsyncIterator[Office]:
+    async with open_pool(settings) as pool:
+        assert isinstance(pool.market.source, LivePrices)
+        desk = CandleDesk(pool, CandleStore(pool.state_redis))
+        desk.has_exchange = exchange
+        task = asyncio.create_task(desk.run())
+        office = Office(pool, desk, keys or NoOwnKeys())
+        try:
+            yield office
+        finally:
+            await office.service.close()
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_many_who_ask_at_once_are_one_request(
+    live: Settings, server: TwelveDataServer
+) -> None:
+    async with office(live) as of:
+        answers = await asyncio.gather(
+            *(of.service.candles(*name, USER, None) for name in (BTC, ETH) * 20)
+        )
+        assert {answer.source for answer in answers if answer} == {"twelvedata"}
+        assert all(answer is not None and not answer.stale for answer in answers)
+        assert sorted(s for _, _, s, _ in server.asked) == ["BTC/USD", "ETH/USD"]
+        again = await of.service.candles(*BTC, USER, None)
+        assert again is not None and again.fetched_at in {a.fetched_at for a in answers if a}
+        assert len(server.asked) == 2
+
+
+async def test_the_most_wanted_are_asked_for_and_the_rest_waits_for_the_next_minute(
+    live: Settings, server: TwelveDataServer
+) -> None:
+    async with office(live) as of:
+        names = [(f"C{n}/USDT", "5m") for n in range(12)]
+        of.desk.use({name: Use(agents=n, needs_volume=False) for n, name in enumerate(names)})
+        await wait_for(lambda: len(server.asked) == 8)
+        assert {s for _, _, s, _ in server.asked} == {f"C{n}/USD" for n in range(4, 12)}
+        await of.fetched_from(names[4], "twelvedata")
+        report = await wait_for(of.store.told)
+        assert report is not None and report["sources"][0]["source"] == "twelvedata"
+        assert server.most_in(60) == 8 and not any(server.refuse or ())
+
+
+async def test_a_spent_budget_leaves_it_to_the_exchange(
+    live: Settings, server: TwelveDataServer
+) -> None:
+    server.refuse = (429, "You have run out of API credits for the day. 801 API credits were used")
+    async with office(live, exchange=True) as of:
+        await of.store.ask(BTC, of.pool.clock.now())
+        request = await wait_for(of.store.next_request)
+        assert request == BTC
+        assert len(server.asked) == 1
+        bars = np.array([[of.pool.clock.now() // 60 * 60 - 60, 1.0, 1.0, 1.0, 1.0, 5.0]])
+        now = of.pool.clock.now()
+        await of.store.put(BTC, FetchedCandles(source="hashkey", fetched_at=now, bars=bars))
+        await of.store.answer(ExchangeAnswer(*BTC))
+        # What the exchange lacks is not asked of it again and again.
+        await of.store.ask(SOL, of.pool.clock.now())
+        assert await wait_for(of.store.next_request) == SOL
+        await of.store.answer(ExchangeAnswer(*SOL, "no such market", is_final=True))
+        await wait_for(lambda: of.desk.exchange.errors == 1)
+        served = await of.service.candles(*BTC, USER, None)
+        assert served is not None and served.source == "hashkey"
+        assert len(server.asked) == 1 and not await of.store.requests_waiting()
+
+
+async def test_what_needs_volumes_goes_to_the_exchange(
+    live: Settings, server: TwelveDataServer
+) -> None:
+    async with office(live, exchange=True) as of:
+        of.desk.use({BTC: Use(1, needs_volume=True), ETH: Use(1, needs_volume=False)})
+        assert await wait_for(of.store.next_request) == BTC
+        await of.fetched_from(ETH, "twelvedata")
+        assert [s for _, _, s, _ in server.asked] == ["ETH/USD"]
+
+
+async def test_an_error_is_no_reason_to_ask_again_at_once(
+    live: Settings, server: TwelveDataServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("adapters.candle_service.WAIT_S", 0.5)
+    server.raw = (502, b"Bad Gateway")
+    async with office(live) as of:
+        assert await of.service.candles(*BTC, USER, None) is None
+        assert await of.service.candles(*BTC, USER, None) is None
+        assert len(server.asked) == 1
+        assert of.desk.twelvedata.last_error == "TwelveData answers 502: Bad Gateway"
+
+
+async def test_old_candles_say_that_they_are_old(
+    live: Settings, server: TwelveDataServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("adapters.candle_service.WAIT_S", 0.3)
+    server.raw = (502, b"Bad Gateway")
+    async with office(live) as of:
+        then = of.pool.clock.now() - 300
+        bars = np.array([[then // 60 * 60, 1.0, 1.0, 1.0, 1.0, 5.0]])
+        await of.store.put(BTC, FetchedCandles(source="twelvedata", fetched_at=then, bars=bars))
+        served = await of.service.candles(*BTC, USER, None)
+        assert served is not None and served.stale and served.fetched_at == then
+        assert served.source == "twelvedata"
+
+
+class OneKey:
+    """One user has a key of their own."""
+
+    async def twelve_data_key(self, user_id: object) -> str | None:
+        return "theirs" if user_id == USER else None
+
+
+async def test_a_users_own_key_has_its_own_budget(live: Settings, server: TwelveDataServer) -> None:
+    server.keys.add("theirs")
+    async with office(live, keys=OneKey()) as of:
+        names = [(f"C{n}/USDT", "5m") for n in range(10)]
+        served = await asyncio.gather(*(of.service.candles(*n, USER, None) for n in names))
+        assert all(served)
+        by_key = [key for _, key, _, _ in server.asked]
+        assert by_key.count("theirs") == 8 and by_key.count(KEY) == 2
+        assert len({s for _, _, s, _ in server.asked}) == len(server.asked) == 10
