@@ -128,20 +128,25 @@ class JobQueue:
         """
         if not jobs:
             return
-        pipe = self.redis.pipeline(transaction=False)
-        for job in jobs:
-            payload = serialize_job(
-                job.task, job.args, {}, None, job.due_ms or 0, serializer=encode_job
-            )
-            local = job.queue in self._listeners
-            bell = "" if local else keys.queue_bell(job.queue)
-            due = "" if job.due_ms is None else job.due_ms
-            args = [job.id, due, payload, KEPT_AFTER_DUE_MS, bell]
-            await self._script(keys=[job.queue, job_key_prefix + job.id], args=args, client=pipe)
-        due_times: list[int] = await pipe.execute()
+        # Closed whatever happens: redis-py keeps the connection of a pipeline that is canceled
+        # while it looks for its scripts.
+        async with self.redis.pipeline(transaction=False) as pipe:
+            for job in jobs:
+                await self._add(pipe, job)
+            due_times: list[int] = await pipe.execute()
         for job, at_ms in zip(jobs, due_times, strict=True):
             if at_ms and job.queue in self._listeners:
                 self._listeners[job.queue](at_ms)
+
+    async def _add(self, pipe: Redis, job: Job) -> None:
+        payload = serialize_job(
+            job.task, job.args, {}, None, job.due_ms or 0, serializer=encode_job
+        )
+        local = job.queue in self._listeners
+        bell = "" if local else keys.queue_bell(job.queue)
+        due = "" if job.due_ms is None else job.due_ms
+        args = [job.id, due, payload, KEPT_AFTER_DUE_MS, bell]
+        await self._script(keys=[job.queue, job_key_prefix + job.id], args=args, client=pipe)
 
 
 async def open_arq(url: str) -> ArqRedis:

@@ -162,11 +162,13 @@ class ShardStore:
 
     async def push_all(self, commands: Sequence[tuple[int, bytes]]) -> list[Pushed | None]:
         """The same for many commands in one round trip."""
-        pipe = self.redis.pipeline(transaction=False)
-        for shard, payload in commands:
-            shard_keys = [keys.shard_head(shard), keys.shard_inbox(shard)]
-            await self._push(keys=shard_keys, args=[payload, INBOX_MAX], client=pipe)
-        answers: list[Any] = await pipe.execute()
+        # Closed whatever happens: a pipeline that is canceled while it looks for its scripts would
+        # keep its connection.
+        async with self.redis.pipeline(transaction=False) as pipe:
+            for shard, payload in commands:
+                shard_keys = [keys.shard_head(shard), keys.shard_inbox(shard)]
+                await self._push(keys=shard_keys, args=[payload, INBOX_MAX], client=pipe)
+            answers: list[Any] = await pipe.execute()
         pushed: list[Pushed | None] = []
         for (shard, _), answer in zip(commands, answers, strict=True):
             if answer[0] == -2:
@@ -276,10 +278,10 @@ class ShardStore:
 
     async def pause(self, shards: Sequence[int]) -> None:
         """An orderly stop of the whole pool; see scripts/pause_shard.lua."""
-        pipe = self.redis.pipeline(transaction=False)
-        for shard in shards:
-            await self._pause(keys=[keys.shard_head(shard)], client=pipe)
-        await pipe.execute()
+        async with self.redis.pipeline(transaction=False) as pipe:
+            for shard in shards:
+                await self._pause(keys=[keys.shard_head(shard)], client=pipe)
+            await pipe.execute()
 
     async def bury(self, shard: int, payload: bytes, reason: str) -> None:
         """Keeps a command that could not be applied, for a person to look at."""

@@ -31,7 +31,12 @@ async def tick_shard(ctx: dict[str, Any], shard: int, slot: int) -> None:
     pool: PoolContext = ctx["pool"]
     early_s = slot - pool.clock.now()
     if early_s > EARLIEST_S:
-        return
+        # Redis has called the job due, so it is probably this clock that stands wrong, as after a
+        # sleep of the machine; until it is right again nothing of this process would tick.
+        await pool.clock.refresh()
+        early_s = slot - pool.clock.now()
+        if early_s > EARLIEST_S:
+            return
     if early_s > 0:
         await asyncio.sleep(early_s)
     # A wake and a tick of one shard in one process take turns; across processes the commit decides.

@@ -1,13 +1,18 @@
 """Jobs that we enqueue are arq's own, in fewer round trips."""
 
+import asyncio
 import itertools
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Sequence
 
 import pytest
+from redis.asyncio import BlockingConnectionPool
 
 from adapters import queue as jobs
 from adapters.queue import JobQueue, open_arq
 from adapters.redis_client import Redis, open_redis
+from tests.servers.memory_redis import Command, MemoryRedis, Session
+from tests.servers.redis_wire import MemoryConnection, PlainLink
 
 
 @pytest.fixture
@@ -53,3 +58,26 @@ def test_shards_are_spread_over_the_first_half_of_a_slot() -> None:
     assert phases[0] >= 0 and phases[-1] < 0.5
     gaps = [b - a for a, b in itertools.pairwise(phases)]
     assert max(gaps) < 3 * 0.5 / 64
+
+
+class LinkThatHangs(PlainLink):
+    """Never hears whether the server has a script, as long as it hangs."""
+
+    hangs = True
+
+    async def send(self, session: Session, commands: Sequence[Command]) -> None:
+        if self.hangs and commands[0][0] == b"SCRIPT":
+            await asyncio.Event().wait()
+        await super().send(session, commands)
+
+
+async def test_an_enqueue_that_is_canceled_gives_its_connection_back() -> None:
+    link = LinkThatHangs(MemoryRedis(time.time, "f" * 40))
+    pool = BlockingConnectionPool(
+        connection_class=MemoryConnection, link=link, max_connections=1, timeout=1
+    )
+    queue, job = JobQueue(Redis.from_pool(pool)), jobs.tick(0, 2_000_000_000)
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(queue.enqueue(job), 0.01)
+    link.hangs = False
+    await queue.enqueue(job)
