@@ -20,7 +20,7 @@ COMPILE_SHIM = echo h11 | $(TOOLS)/bin/uv pip compile --quiet - --universal --py
 	--constraint requirements/run.lock
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-slow check format bench bench-density bench-first-tick bench-trades bench-kill bench-hub bench-rebuild bench-strategies bench-chaos bench-upgrade bench-outage strategy-pictures metrics-reference env lock clean
+.PHONY: help run test test-slow sim check format bench bench-density bench-first-tick bench-trades bench-kill bench-hub bench-rebuild bench-strategies bench-chaos bench-upgrade bench-outage strategy-pictures metrics-reference env lock clean
 
 help: ## what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,6 +33,10 @@ test: $(VENV)/dev.stamp ## the tests, without the slow ones and those that need 
 
 test-slow: $(VENV)/dev.stamp ## the slow ones: a worker killed in the middle, the README run, simulated prices
 	@$(BIN)/pytest -n 0 -m "slow and not docker" $(ARGS)
+
+sim: $(VENV)/dev.stamp ## storms over a simulated fleet: SEEDS=2000 FIRST=0 FAULT=kill,redis_loss
+	@$(BIN)/python -m tests.simulation --seeds $(or $(SEEDS),2000) --first $(or $(FIRST),0) \
+		$(if $(FAULT),--fault $(FAULT)) $(ARGS)
 
 check: $(VENV)/dev.stamp ## style and types, as strict as they get
 	@$(BIN)/ruff check .

@@ -45,7 +45,7 @@ COMMANDS = st.one_of(
     st.tuples(st.just("SET"), KEYS, WORDS, st.just("NX"), st.just("PX"), st.just(100_000)),
     one("GETRANGE", KEYS, NUMBERS, NUMBERS),
     one("SETRANGE", KEYS, NUMBERS, WORDS),
-    one("INCR", KEYS),
+    one("INCRBY", KEYS, NUMBERS),
     one("DEL", KEYS, KEYS),
     one("EXISTS", KEYS, KEYS),
     one("HSET", KEYS, WORDS, WORDS, WORDS, WORDS),
@@ -107,7 +107,7 @@ def comparable(words: tuple[Any, ...], reply: Any) -> Any:
 
 
 @given(st.lists(COMMANDS, min_size=1, max_size=40))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=200, deadline=None)
 def test_both_answer_every_command_alike(
     redis_server: str, commands: list[tuple[Any, ...]]
 ) -> None:
@@ -246,6 +246,19 @@ async def test_who_listens_hears_in_order(either_redis: Redis) -> None:
         ("unsubscribe", b"one", 1),
     ]
     assert await command(either_redis, "PUBLISH", "one", "nobody") == 0
+
+
+async def test_a_ping_comes_after_what_was_said_before(either_redis: Redis) -> None:
+    async with either_redis.pubsub() as ear:
+        await ear.subscribe("one")
+        await command(either_redis, "PUBLISH", "one", "said")
+        await ear.ping("mark")
+        heard: list[str] = []
+        while not heard or heard[-1] != "pong":
+            message = await ear.get_message(timeout=5)
+            assert message is not None, heard
+            heard.append(message["type"])
+    assert heard == ["subscribe", "message", "pong"]
 
 
 async def test_an_empty_ear_waits_no_longer_than_it_is_told(either_redis: Redis) -> None:

@@ -7,9 +7,11 @@ It runs the shipped Lua scripts on a real Lua and passes the same contract as a 
 import asyncio
 import fnmatch
 import inspect
+import math
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from tests.servers import redis_ordered, redis_values
 from tests.servers.redis_lua import Scripts
@@ -31,9 +33,10 @@ class _Known:
 
 def _known(run: Callable[..., Reply], bound: int) -> _Known:
     """bound: arguments that are not the caller's."""
-    kinds = [each.kind for each in inspect.signature(run).parameters.values()]
-    plain = kinds.count(inspect.Parameter.POSITIONAL_OR_KEYWORD) - bound
-    return _Known(run, plain, float("inf") if inspect.Parameter.VAR_POSITIONAL in kinds else plain)
+    parameters = list(inspect.signature(run).parameters.values())[bound:]
+    plain = [each for each in parameters if each.kind is each.POSITIONAL_OR_KEYWORD]
+    least = sum(each.default is each.empty for each in plain)
+    return _Known(run, least, len(plain) if plain == parameters else math.inf)
 
 
 _ON_KEYS = {
@@ -81,6 +84,18 @@ class Session:
         return self.replies.popleft()
 
 
+class Witness(Protocol):
+    """Sees every script before and after it has run."""
+
+    def before_script(
+        self, sha: bytes, keys: Sequence[bytes], arguments: Sequence[bytes]
+    ) -> None: ...
+
+    def after_script(
+        self, sha: bytes, keys: Sequence[bytes], arguments: Sequence[bytes], reply: Reply
+    ) -> None: ...
+
+
 class MemoryRedis:
     """One server. now: Unix seconds by its clock. run_id: 40 hexadecimal digits."""
 
@@ -91,8 +106,7 @@ class MemoryRedis:
         self.keys = Keyspace(now)
         self.scripts = Scripts(self._in_script)
         self.sessions: dict[Session, None] = {}
-        self.watch: Callable[[bytes, Sequence[bytes], Sequence[bytes], Reply], None] | None = None
-        """Told of every script that has run: its SHA-1, keys, arguments, answer."""
+        self.witness: Witness | None = None
         own: dict[bytes, Callable[..., Reply]] = {
             b"PING": self._ping, b"TIME": self._time, b"INFO": self._info,
             b"FLUSHALL": self._flushall, b"PUBLISH": self._publish, b"EVALSHA": self._evalsha,
@@ -128,6 +142,8 @@ class MemoryRedis:
             return [Status(b"QUEUED")]
         if name in (b"SUBSCRIBE", b"PSUBSCRIBE", b"UNSUBSCRIBE", b"PUNSUBSCRIBE"):
             return self._listen(session, name, command[1:])
+        if name == b"PING" and (session.channels or session.patterns):
+            return [[b"pong", b"".join(command[1:])]]
         if name == b"MULTI":
             session.queued = []
             return [OK]
@@ -191,9 +207,11 @@ class MemoryRedis:
 
     def _evalsha(self, sha: bytes, count: bytes, *words: bytes) -> Reply:
         keys, arguments = words[: integer(count)], words[integer(count) :]
+        if self.witness is None:
+            return self.scripts.run(sha, keys, arguments)
+        self.witness.before_script(sha, keys, arguments)
         reply = self.scripts.run(sha, keys, arguments)
-        if self.watch is not None:
-            self.watch(sha, keys, arguments, reply)
+        self.witness.after_script(sha, keys, arguments, reply)
         return reply
 
     def _publish(self, channel: bytes, message: bytes) -> Reply:

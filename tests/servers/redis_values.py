@@ -151,7 +151,7 @@ def span(first: bytes, last: bytes, size: int) -> range:
     begin, end = integer(first), integer(last)
     begin = max(begin + size, 0) if begin < 0 else begin
     end = end + size if end < 0 else min(end, size - 1)
-    return range(begin, end + 1)
+    return range(begin, max(end + 1, begin))
 
 
 def get(db: Keyspace, key: bytes) -> Reply:
@@ -184,24 +184,28 @@ def setex(db: Keyspace, key: bytes, seconds: bytes, value: bytes) -> Reply:
 
 
 def getrange(db: Keyspace, key: bytes, first: bytes, last: bytes) -> Reply:
+    begin, end = integer(first), integer(last)
     value = db.string(key) or b""
-    places = span(first, last, len(value))
-    return value[places.start : places.stop] if places else b""
+    if begin < 0 and end < begin:
+        return b""
+    begin, end = (max(at + len(value), 0) if at < 0 else at for at in (begin, end))
+    return value[begin : end + 1]
 
 
 def setrange(db: Keyspace, key: bytes, offset: bytes, data: bytes) -> Reply:
-    value, at = db.string(key) or b"", integer(offset)
+    at = integer(offset)
     if at < 0:
         raise ReplyError("ERR offset is out of range")
+    value = db.string(key) or b""
     if data:
         value = value.ljust(at, b"\0")
         db.values[key] = value = value[:at] + data + value[at + len(data) :]
     return len(value)
 
 
-def incr(db: Keyspace, key: bytes) -> Reply:
+def incrby(db: Keyspace, key: bytes, by: bytes) -> Reply:
     value = db.string(key)
-    number = integer(b"0" if value is None else value) + 1
+    number = integer(by) + integer(b"0" if value is None else value)
     db.values[key] = b"%d" % number
     return number
 
@@ -271,7 +275,10 @@ def hdel(db: Keyspace, key: bytes, field: bytes, *more: bytes) -> Reply:
 
 
 def hincrby(db: Keyspace, key: bytes, field: bytes, by: bytes) -> Reply:
-    number = integer(by) + integer(db.read(Hash, key).get(field, b"0"))
+    step, value = integer(by), db.read(Hash, key).get(field, b"0")
+    if not _INTEGER.fullmatch(value):
+        raise ReplyError("ERR hash value is not an integer")
+    number = int(value) + step
     db.write(Hash, key)[field] = b"%d" % number
     return number
 
@@ -344,7 +351,7 @@ def spop(db: Keyspace, key: bytes, count: bytes) -> Reply:
 
 COMMANDS: dict[bytes, Callable[..., Reply]] = {
     b"GET": get, b"SET": set_, b"PSETEX": psetex, b"SETEX": setex, b"GETRANGE": getrange,
-    b"SETRANGE": setrange, b"INCR": incr, b"DEL": delete, b"EXISTS": exists, b"EXPIRE": expire,
+    b"SETRANGE": setrange, b"INCRBY": incrby, b"DEL": delete, b"EXISTS": exists, b"EXPIRE": expire,
     b"PEXPIRE": pexpire, b"PTTL": pttl, b"TTL": ttl, b"KEYS": keys, b"HGET": hget,
     b"HMGET": hmget, b"HGETALL": hgetall, b"HSET": hset, b"HDEL": hdel, b"HINCRBY": hincrby,
     b"RPUSH": rpush, b"LPUSH": lpush, b"LRANGE": lrange, b"LINDEX": lindex, b"LLEN": llen,

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, Protocol
 
 from redis._parsers import BaseParser
-from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio import ConnectionPool, Redis
 from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
@@ -61,6 +61,11 @@ class MemoryConnection(AbstractConnection):
     def is_connected(self) -> bool:
         return self._session is not None
 
+    @property
+    def has_gone(self) -> bool:
+        """Whether the server has closed it since it was used."""
+        return self._session is not None and self._session.closed
+
     async def _connect(self) -> None:
         self._session = await self._link.connect()
 
@@ -74,8 +79,15 @@ class MemoryConnection(AbstractConnection):
 
     def pack_command(self, *args: Any) -> list[Any]:
         name = args[0].encode() if isinstance(args[0], str) else args[0]
+        return [tuple(name.split()) + tuple(map(self._word, args[1:]))]
+
+    def _word(self, word: Any) -> bytes:
+        if type(word) is bytes:
+            return word
+        if type(word) is str:
+            return word.encode()
         encode: Callable[[Any], bytes] = self.encoder.encode
-        return [tuple(name.split()) + tuple(bytes(encode(word)) for word in args[1:])]
+        return bytes(encode(word))
 
     def pack_commands(self, commands: Iterable[Iterable[Any]]) -> list[Any]:
         return [packed for words in commands for packed in self.pack_command(*words)]
@@ -150,13 +162,35 @@ def _parsed(reply: Reply) -> Any:
     return reply
 
 
-def memory_pool(link: Link, timeout_s: int = 5) -> BlockingConnectionPool:
-    """A pool as adapters.redis_client.open_redis makes it, over a link."""
-    return BlockingConnectionPool(
+class MemoryPool(ConnectionPool):
+    """Connections that nobody waits for: redis-py's own pools cost more than the server here."""
+
+    async def get_connection(
+        self, command_name: str | None = None, *keys: Any, **options: Any
+    ) -> MemoryConnection:
+        idle: list[Any] = self._available_connections
+        make: Callable[[], MemoryConnection] = self.make_connection
+        connection = idle.pop() if idle else make()
+        if connection.has_gone:
+            await connection.disconnect()
+        if not connection.is_connected:
+            connect: Callable[[], Awaitable[None]] = connection.connect
+            try:
+                await connect()
+            except BaseException:
+                idle.append(connection)
+                raise
+        return connection
+
+    async def release(self, connection: AbstractConnection) -> None:
+        self._available_connections.append(connection)
+
+
+def memory_pool(link: Link, timeout_s: int = 5) -> MemoryPool:
+    """Connections as adapters.redis_client.open_redis has them, over a link."""
+    return MemoryPool(
         connection_class=MemoryConnection,
         link=link,
-        max_connections=64,
-        timeout=timeout_s,
         socket_timeout=timeout_s,
         retry=retry_policy(),
         retry_on_error=BLIPS,

@@ -1,0 +1,127 @@
+"""One run of the simulation: a schedule on a fleet, looked at while it runs and when it is over."""
+
+import logging
+import random
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from unittest import mock
+
+from adapters import redis_keys as keys
+from adapters.redis_client import command
+from tests.simulation.checks import check_alive, check_record
+from tests.simulation.fleet import Fleet
+from tests.simulation.mishaps import Mishaps
+from tests.simulation.real_side import RealSide
+from tests.simulation.schedule import CALM_S, QUIET_S, STORM_S, Schedule, shrink
+from tests.simulation.users import Users
+from tests.simulation.virtual_loop import Stalled, pass_time
+from tests.simulation.witness import SHARDS, Violation, Witness
+from workers.ledger_job import store_events
+
+DRAINS_MAX = 20
+
+Plant = Callable[[Fleet], None]
+"""Changes a fleet before it starts: a planted fault."""
+
+
+@dataclass
+class Outcome:
+    """What a run has come to. violation: what was broken, '' for nothing."""
+
+    schedule: Schedule
+    violation: str = ""
+    counts: dict[str, int] = field(default_factory=dict)
+    said: list[str] = field(default_factory=list)
+    fingerprint: tuple[int, float] = (0, 0.0)
+    """Steps of the loop, and where its clock stood: the same for the same run."""
+
+    def __str__(self) -> str:
+        return f"seed {self.schedule.seed}: {self.violation}\n{self.schedule}"
+
+
+def run(schedule: Schedule, side: RealSide, plant: Plant | None = None) -> Outcome:
+    """Runs a schedule."""
+    with _same_each_time(schedule.seed):
+        fleet = Fleet(schedule.seed, side)
+        if plant is not None:
+            plant(fleet)
+        outcome = Outcome(schedule)
+        try:
+            fleet.loop.run_until_complete(_run(fleet, schedule, outcome))
+        except Violation as violation:
+            outcome.violation = str(violation)
+        except Stalled as stalled:
+            outcome.violation = f"nothing moves any more {stalled}"
+        finally:
+            outcome.fingerprint = fleet.loop.steps, fleet.loop.now
+            fleet.end()
+        outcome.said = [*fleet.said, *fleet.wire.sprung]
+        return outcome
+
+
+def shrunk(outcome: Outcome, side: RealSide, plant: Plant | None = None) -> Outcome:
+    """The same failure, or another one, with as few steps as it takes."""
+    fewest = outcome
+
+    def fails(schedule: Schedule) -> bool:
+        nonlocal fewest
+        tried = run(schedule, side, plant)
+        if tried.violation:
+            fewest = tried
+        return bool(tried.violation)
+
+    shrink(outcome.schedule, fails)
+    return fewest
+
+
+async def _run(fleet: Fleet, schedule: Schedule, outcome: Outcome) -> None:
+    witness = Witness(fleet.redis, fleet.side, fleet.link.names)
+    witness.on_violation = fleet.loop.fail
+    fleet.redis.witness = witness
+    users = Users(fleet, schedule.seed)
+    mishaps = Mishaps(fleet, users, witness, schedule.seed)
+    fleet.start()
+    for step in schedule.steps:
+        mishaps.schedule(step)
+    await pass_time(CALM_S + STORM_S)
+    mishaps.end()
+    await pass_time(QUIET_S)
+    fleet.wire.calm = True
+    await check_alive(fleet, witness)
+    fleet.kill_all()
+    await _drain(fleet)
+    fills = await check_record(fleet, witness, users.promises)
+    outcome.counts = users.acts | {
+        "fills": fills,
+        "commits": sum(len(each.commits) for each in witness.shards.values()),
+        "recoveries": sum(each.recoveries for each in witness.shards.values()),
+        "mishaps": len(fleet.wire.sprung),
+        **{f"refused: {word}": count for word, count in witness.refusals.items()},
+    }
+
+
+async def _drain(fleet: Fleet) -> None:
+    """The ledger's own job until the streams are empty."""
+    pool = fleet.pool_context("drain")
+    await pool.clock.refresh()
+    for _ in range(DRAINS_MAX):
+        waiting = await pool.shards.events_waiting(range(SHARDS))
+        if not any(waiting.values()):
+            return
+        await command(pool.queue_redis, "SADD", keys.dirty_shards(), *waiting)
+        await store_events({"pool": pool})
+    raise Violation(f"events wait for the ledger for ever: {waiting}")
+
+
+@contextmanager
+def _same_each_time(seed: int) -> Iterator[None]:
+    """Ids that are drawn from the system's randomness are drawn from the seed."""
+    rng = random.Random(f"urandom:{seed}")
+    level = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        with mock.patch("os.urandom", rng.randbytes):
+            yield
+    finally:
+        logging.disable(level)

@@ -1,0 +1,147 @@
+"""What happens to a fleet and when: drawn from a seed, a plain list that can be printed and cut.
+
+Times are seconds from the start of the run. A step that meets nothing to act on does nothing.
+"""
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+CALM_S = 1.4
+"""Before the first fault."""
+STORM_S = 10.0
+"""How long users act and faults happen; then everything may recover."""
+QUIET_S = 6.5
+
+AGENTS = 10
+WORKERS = 2
+
+UserAct = Literal["create", "stop", "keep", "start", "edit", "delete", "kill_all", "again", "old"]
+FaultKind = Literal[
+    "kill", "pause", "cut", "kill_hub", "redis_crash", "redis_loss", "redis_lost", "postgres_away",
+    "postgres_dropped", "job_lost", "job_twice", "job_late", "lease_lost", "clock_ahead",
+    "poison_command", "poison_row", "poison_plan", "orderly_stop",
+]  # fmt: skip
+FAULTS: tuple[FaultKind, ...] = get_args(FaultKind)
+
+EXCHANGES = (
+    "", "", "commit", "commit", "frame", "readings", "HGETALL", "enqueue", "leases", "claim",
+    "open_shard", "push_command", "read_events", "XTRIM", "sql", "COMMIT", "COMMIT", "COPY",
+    "UPDATE", "SPOP",
+)  # fmt: skip
+"""Where ambushes wait, some more often than others."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One thing that is done: by a user, or to the fleet."""
+
+    at: float
+    kind: UserAct | FaultKind
+    who: int = 0  # an agent, a worker or a shard
+    seconds: float = 0.0
+    skip: int = 0
+    on: str = ""
+    after: bool = False
+    loss_s: float = 0.0  # what a Redis forgets when it crashes
+
+    @property
+    def moment(self) -> Literal["before", "after"]:
+        """Before the exchange reaches its server, or after, without its answer."""
+        return "after" if self.after else "before"
+
+    @property
+    def is_fault(self) -> bool:
+        return self.kind in FAULTS
+
+    def __str__(self) -> str:
+        words = [f"{self.at:6.2f} s  {self.kind} {self.who}"]
+        words += [f"for {self.seconds:.2f} s"] if self.seconds else []
+        words += [f"forgetting {self.loss_s:.2f} s"] if self.loss_s else []
+        if self.on or self.skip:
+            words.append(f"{self.moment} exchange {self.skip + 1} with {self.on or 'any server'}")
+        return ", ".join(words)
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """A seed and all that it decides. The seed alone also decides prices and delays."""
+
+    seed: int
+    steps: tuple[Step, ...]
+
+    def __str__(self) -> str:
+        return "\n".join(map(str, self.steps))
+
+
+def draw(seed: int, only: Sequence[FaultKind] | None = None) -> Schedule:
+    """The schedule of a seed; only: with faults of these kinds alone."""
+    rng = random.Random(f"schedule:{seed}")
+    steps = [*_users(rng), *_faults(rng, only or FAULTS)]
+    return Schedule(seed, tuple(sorted(steps, key=lambda step: step.at)))
+
+
+def _users(rng: random.Random) -> list[Step]:
+    steps = [Step(0.2 + 0.03 * agent, "create", agent) for agent in range(AGENTS - 3)]
+    acts: list[UserAct] = [
+        "create", "stop", "stop", "keep", "start", "start", "edit", "edit", "delete", "again",
+        "old", "old",
+    ]  # fmt: skip
+    for _ in range(rng.randrange(6, 16)):
+        act = rng.choice(acts)
+        steps.append(Step(_moment(rng), act, rng.randrange(AGENTS)))
+    if rng.random() < 0.2:
+        steps.append(Step(_moment(rng), "kill_all"))
+    return steps
+
+
+def _faults(rng: random.Random, kinds: Sequence[FaultKind]) -> list[Step]:
+    # Few kinds at a time: a run in which all goes wrong at once hides one fault behind another.
+    few = rng.sample(list(kinds), min(len(kinds), rng.choice((1, 2, 2, 3, 4, 6))))
+    return [_fault(rng, rng.choice(few)) for _ in range(rng.choice((1, 2, 3, 4, 6, 8)))]
+
+
+def _fault(rng: random.Random, kind: FaultKind) -> Step:
+    at, who = _moment(rng), rng.randrange(6)
+    seconds = {
+        "pause": lambda: rng.choice((0.3, 1.2, 2.5, 5.0)) * rng.uniform(0.7, 1.3),
+        "redis_crash": lambda: rng.uniform(0.05, 2.5),
+        "redis_loss": lambda: rng.uniform(0.05, 2.5),
+        "redis_lost": lambda: rng.uniform(0.05, 2.5),
+        "postgres_away": lambda: rng.uniform(0.3, 4.0),
+        "job_late": lambda: rng.uniform(0.5, 4.0),
+        "clock_ahead": lambda: rng.uniform(0.5, 8.0),
+        "orderly_stop": lambda: rng.uniform(0.5, 3.0),
+    }.get(kind, lambda: 0.0)()
+    if kind in {"kill", "pause", "cut", "kill_hub"}:
+        return Step(
+            at, kind, who, seconds, rng.randrange(4), rng.choice(EXCHANGES), rng.random() < 0.5
+        )
+    loss_s = rng.uniform(0.02, 1.2) if kind == "redis_loss" else 0.0
+    return Step(at, kind, who, seconds, loss_s=loss_s)
+
+
+def _moment(rng: random.Random) -> float:
+    return round(CALM_S + rng.random() * STORM_S, 3)
+
+
+def shrink(schedule: Schedule, fails: Callable[[Schedule], bool], tries: int = 150) -> Schedule:
+    """The fewest steps that still fail: leaves out halves, then quarters, at last single steps.
+
+    fails is true of the schedule given. So many tries at most.
+    """
+    steps = schedule.steps
+    size = len(steps) // 2
+    while size >= 1:
+        for begin in range(0, len(steps), size):
+            shorter = Schedule(schedule.seed, steps[:begin] + steps[begin + size :])
+            tries -= 1
+            if tries < 0:
+                return Schedule(schedule.seed, steps)
+            if fails(shorter):
+                steps = shorter.steps
+                break
+        else:
+            size //= 2
+    return Schedule(schedule.seed, steps)
