@@ -47,6 +47,8 @@ from api.trade_sums import TradeSums
 log = logging.getLogger("artic.hub")
 
 REDIS_CONNECTIONS_MAX = 512
+QUESTION_S = 8.0
+"""How long a caller waits for a PostgreSQL that hangs; nothing that they may ask takes so long."""
 RESTART_S = 1.0
 END_S = 2.0
 
@@ -92,7 +94,7 @@ async def open_hub(settings: Settings, source: PriceSource | None = None) -> Asy
     yet: PostgreSQL and Redis may come later, and callers hear 503 until then.
     """
     async with AsyncExitStack() as stack:
-        database = await open_database(settings.database_url)
+        database = await open_database(settings.database_url, command_s=QUESTION_S)
         stack.push_async_callback(close_database, database)
         state_redis = open_redis(settings.redis_url, max_connections=REDIS_CONNECTIONS_MAX)
         stack.push_async_callback(state_redis.aclose)

@@ -80,6 +80,7 @@ async def _state(name: str, check: Callable[[], Awaitable[None]], checks: Checks
     asked = checks.get(name)
     if asked is None or asked.done():
         asked = checks[name] = asyncio.ensure_future(check())
+        asked.add_done_callback(_heard)
     await asyncio.wait({asked}, timeout=CHECK_S)
     if not asked.done() or asked.cancelled():
         return "away"
@@ -87,3 +88,9 @@ async def _state(name: str, check: Callable[[], Awaitable[None]], checks: Checks
     if error is not None and not isinstance(error, AdapterError):
         raise error
     return "ok" if error is None else "away"
+
+
+def _heard(asked: "asyncio.Future[None]") -> None:
+    """What nobody waited for was no mistake."""
+    if not asked.cancelled():
+        asked.exception()

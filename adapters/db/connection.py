@@ -15,10 +15,10 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 import asyncpg
 from asyncpg.pool import PoolConnectionProxy
-from tortoise.backends.asyncpg.client import AsyncpgDBClient
 from tortoise.context import TortoiseContext
 from tortoise.exceptions import DBConnectionError
 
+from adapters.db.engine import BoundedClient
 from adapters.db.errors import DatabaseAway, DatabaseBusy, DatabaseRefused, DatabaseUrlError
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record]"
@@ -29,11 +29,11 @@ POOL_MAX = 10
 """Connections of one process; with 20 processes this is what a default server takes."""
 LOCK_HOLDERS_MAX = 2
 CONNECT_S = 5.0
-ACQUIRE_S = 5.0
 COMMAND_S = 30.0
+STATEMENT_SHARE = 0.8
+"""Of that time the server has so much; what it has not said by then is said by us."""
 IDLE_CONNECTION_S = 300.0
 LOCK_MS = 10_000
-STATEMENT_MS = 25_000
 QUIET_TRANSACTION_MS = 15_000
 """A transaction that asks nothing for so long is ended by the server."""
 CONNECTION_NAME = "default"
@@ -47,7 +47,7 @@ def _apps(credentials: dict[str, Any]) -> dict[str, Any]:
     return {
         "connections": {
             CONNECTION_NAME: {
-                "engine": "tortoise.backends.asyncpg",
+                "engine": "adapters.db.engine",
                 "credentials": credentials,
             }
         },
@@ -113,7 +113,9 @@ def parse_address(url: str) -> Address:
     return Address(host, int(number), user, password, database, ssl)
 
 
-def tortoise_config(address: Address, pool_max: int = POOL_MAX) -> dict[str, Any]:
+def tortoise_config(
+    address: Address, pool_max: int = POOL_MAX, command_s: float = COMMAND_S
+) -> dict[str, Any]:
     """Tortoise's settings for an address, with every wait bounded."""
     credentials: dict[str, Any] = {
         "host": address.host,
@@ -124,16 +126,16 @@ def tortoise_config(address: Address, pool_max: int = POOL_MAX) -> dict[str, Any
         "minsize": 0,
         "maxsize": pool_max,
         "timeout": CONNECT_S,
-        "command_timeout": COMMAND_S,
+        "command_timeout": command_s,
         "max_inactive_connection_lifetime": IDLE_CONNECTION_S,
-        "server_settings": server_settings(),
+        "server_settings": server_settings(command_s),
     }
     if address.ssl is not None:
         credentials["ssl"] = address.ssl
     return _apps(credentials)
 
 
-def server_settings() -> dict[str, str]:
+def server_settings(command_s: float = COMMAND_S) -> dict[str, str]:
     """What each session asks of the server."""
     return {
         "application_name": "artic",
@@ -141,7 +143,7 @@ def server_settings() -> dict[str, str]:
         "client_min_messages": "warning",
         "jit": "off",  # every statement here is short
         "lock_timeout": str(LOCK_MS),
-        "statement_timeout": str(STATEMENT_MS),
+        "statement_timeout": str(int(command_s * STATEMENT_SHARE * 1000)),
         "idle_in_transaction_session_timeout": str(QUIET_TRANSACTION_MS),
         "tcp_keepalives_idle": "15",
         "tcp_keepalives_interval": "5",
@@ -154,8 +156,9 @@ class Database:
     """An open way to the record. Make it with open_database, end it with close_database."""
 
     address: Address
-    client: AsyncpgDBClient
+    client: BoundedClient
     context: TortoiseContext
+    command_s: float = COMMAND_S
     closed: bool = False
     lock_holders: asyncio.Semaphore = field(
         default_factory=lambda: asyncio.Semaphore(LOCK_HOLDERS_MAX)
@@ -164,8 +167,12 @@ class Database:
     so at once, each would wait for a connection that only another could give back."""
 
 
-async def open_database(url: str, *, pool_max: int = POOL_MAX) -> Database:
+async def open_database(
+    url: str, *, pool_max: int = POOL_MAX, command_s: float = COMMAND_S
+) -> Database:
     """Makes the pool; connects when it is first used, so that PostgreSQL may still be away.
+
+    command_s: how long a statement may take, seconds.
 
     Raises:
         DatabaseUrlError: the URL cannot be used.
@@ -173,11 +180,11 @@ async def open_database(url: str, *, pool_max: int = POOL_MAX) -> Database:
     address = parse_address(url)
     context = TortoiseContext()
     with context:
-        await context.init(config=tortoise_config(address, pool_max))
+        await context.init(config=tortoise_config(address, pool_max, command_s))
         client = context.db(CONNECTION_NAME)
-    assert isinstance(client, AsyncpgDBClient)
+    assert isinstance(client, BoundedClient)
     await client.create_connection(with_db=True)
-    return Database(address, client, context)
+    return Database(address, client, context, command_s)
 
 
 async def close_database(database: Database) -> None:
@@ -201,13 +208,8 @@ async def connection(database: Database) -> AsyncIterator[Connection]:
     """One connection of the pool for plain SQL; errors of the way come out typed."""
     _check_open(database)
     with typed_errors():
-        lease = database.client.acquire_connection()
-        async with asyncio.timeout(ACQUIRE_S):
-            con: Connection = await lease.__aenter__()
-        try:
+        async with database.client.acquire_connection() as con:
             yield con
-        finally:
-            await lease.__aexit__(None, None, None)
 
 
 @asynccontextmanager
@@ -216,7 +218,7 @@ async def orm(database: Database) -> AsyncIterator[None]:
     _check_open(database)
     # a copy, because a context remembers who entered it and so bears one task at a time
     with typed_errors(), copy(database.context):
-        async with asyncio.timeout(COMMAND_S):
+        async with asyncio.timeout(database.command_s):
             yield
 
 

@@ -23,7 +23,7 @@ OTHER_AGENT = "/api/agents/00000000-0000-4000-8000-000000000000"
 @pytest.fixture
 async def own_redis(servers_dir: Path) -> AsyncIterator[EmbeddedRedis]:
     """A Redis that this test may stop."""
-    folder = servers_dir / "own-redis"
+    folder = servers_dir / f"own-redis-{uuid4().hex[:8]}"
     folder.mkdir()
     server = EmbeddedRedis(folder, durable=True)
     yield server
@@ -33,7 +33,7 @@ async def own_redis(servers_dir: Path) -> AsyncIterator[EmbeddedRedis]:
 @pytest.fixture
 async def own_postgres(servers_dir: Path) -> AsyncIterator[EmbeddedPostgres]:
     """A PostgreSQL that this test may stop."""
-    folder = servers_dir / "own-postgres"
+    folder = servers_dir / f"own-postgres-{uuid4().hex[:8]}"
     folder.mkdir(mode=0o711)
     server = EmbeddedPostgres(folder, durable=False)
     yield server

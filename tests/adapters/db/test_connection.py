@@ -6,7 +6,7 @@ import asyncpg
 import pytest
 
 from adapters.db import connection as way
-from adapters.db import users
+from adapters.db import engine, users
 from adapters.db.connection import (
     Database,
     close_database,
@@ -103,7 +103,7 @@ async def test_a_lost_connection_is_away_once_and_the_next_call_works(db: Databa
 async def test_a_full_pool_makes_nobody_wait_for_ever(
     migrated_database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(way, "ACQUIRE_S", 0.05)
+    monkeypatch.setattr(engine, "ACQUIRE_S", 0.05)
     database = await open_database(migrated_database_url, pool_max=1)
     async with connection(database):
         with pytest.raises(DatabaseAway):
