@@ -94,7 +94,7 @@ env: ## write .env with secrets of your own, for docker compose up
 
 lock: $(TOOLS)/uv-$(UV_VERSION).stamp ## write requirements/*.lock anew; UPGRADE=--upgrade for newer versions
 	@$(COMPILE) pyproject.toml $(UPGRADE) --group build --extra live --output-file requirements/run.lock
-	@$(COMPILE) pyproject.toml $(UPGRADE) --group build --extra live --group test --group check \
+	@$(COMPILE) pyproject.toml $(UPGRADE) --group build --extra live --extra docker --group test --group check \
 		--constraint requirements/run.lock --output-file requirements/dev.lock
 	@$(COMPILE) pyproject.toml $(UPGRADE) --group build --all-extras \
 		--constraint requirements/run.lock --output-file requirements/extras.lock

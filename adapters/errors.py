@@ -7,6 +7,8 @@ AdapterError
 │   └── SchemaUnknown  a newer version has written the shard
 ├── DatabaseError    see adapters/db/errors.py
 ├── BrokenBlock      a minute of the archive cannot be read (adapters/market_archive.py)
+├── ContainersAway   the Docker engine does not answer
+├── ContainerRefused  it answers, and won't
 ├── FeedError        a service of prices or candles does not do what it should
 ├── PriceSourceError  there is no such source, or its files cannot be played (adapters/prices.py)
 └── WindowGone       the candles of a frame are not kept any more (adapters/market_bars.py)
@@ -39,6 +41,14 @@ class SchemaUnknown(ShardError):
 
 class ShardFull(ShardError):
     """An inbox or a stream is at its bound; try again when the pool has caught up."""
+
+
+class ContainersAway(AdapterError):
+    """The Docker engine does not answer."""
+
+
+class ContainerRefused(AdapterError):
+    """The engine answers and won't do it: no such image, no such network, a name in use."""
 
 
 class FeedError(AdapterError):

@@ -225,6 +225,16 @@ def reported_status(agent_id: str) -> str:
     return f"{PREFIX}{{reported}}:{agent_id}"
 
 
+def shim_keeper() -> str:
+    """String: the hub process that keeps the containers of agents. Short TTL."""
+    return f"{PREFIX}{{shims}}:keeper"
+
+
+def shim_states() -> str:
+    """String (msgpack): the agents whose containers were looked at, and what is wrong. No TTL."""
+    return f"{PREFIX}{{shims}}:states"
+
+
 def ticked_channel() -> str:
     """Pub/sub: msgpack [shard, slot, version] after each commit."""
     return f"{PREFIX}ticked"

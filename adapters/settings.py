@@ -182,6 +182,25 @@ class Settings:
     shim_port: int = _setting(
         "ARTIC_SHIM_PORT", read.whole_number(1, 65535), "its port", default="8000"
     )
+    agent_shim: str = _setting(
+        "ARTIC_AGENT_SHIM",
+        read.choice("none", "gateway", "docker"),
+        "`none`, `gateway`: the hub makes no containers, the gateway answers for every agent;"
+        " `docker`: the hub keeps a container `artic-agent-{id}` for each agent",
+        default="none",
+    )
+    shim_network: str = _setting(
+        "ARTIC_SHIM_NETWORK",
+        read.container_name,
+        "with `docker`: the network of these containers, on which the hub is, too",
+        default="artic-net",
+    )
+    shim_image: str = _setting(
+        "ARTIC_SHIM_IMAGE",
+        read.image_name,
+        "with `docker`: their image, from deploy/shim.Dockerfile",
+        default="artic-shim",
+    )
     requests_per_minute: int = _setting(
         "ARTIC_REQUESTS_PER_MINUTE",
         read.whole_number(0, 10**9),

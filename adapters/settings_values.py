@@ -71,6 +71,20 @@ def host(text: str) -> str:
     return text
 
 
+def container_name(text: str) -> str:
+    """A name of a Docker network or container."""
+    if not re.fullmatch(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,127}", text):
+        raise ValueError("must be a name of letters, digits, _ . and -")
+    return text
+
+
+def image_name(text: str) -> str:
+    """A name of an image, with a registry and a tag or digest if need be."""
+    if not re.fullmatch(r"[a-zA-Z0-9][a-zA-Z0-9_.:/@-]{0,254}", text):
+        raise ValueError("must be the name of an image")
+    return text
+
+
 def folder(text: str) -> Path:
     """A folder, made absolute so that child processes mean the same one."""
     return Path(text).expanduser().absolute()

@@ -144,6 +144,7 @@ class _States:
         """Status and JSON of each."""
         elsewhere = await hub.statuses.running_elsewhere(self._found)
         answers: list[Answered] = []
+        shown = hub.shims.shown if hub.shims.are_kept else None
         made = 0
         for agent, told in zip(self._found, self._told(hub), strict=True):
             if elsewhere and agent.id in elsewhere:
@@ -154,7 +155,7 @@ class _States:
                 if made % AGENTS_A_PIECE == 0:
                     await asyncio.sleep(0)
                 told = hub.answers.make(agent, self._row(agent))
-            answers.append((told.status, told.encoded))
+            answers.append(shown(agent, told) if shown else (told.status, told.encoded))
         return answers
 
     def _take_table(self, shard: int, table: Rows, there: Sequence[Agent]) -> None:

@@ -80,7 +80,7 @@ async def get_agent(request: Request) -> Response:
         row = None if found is None else found[1]
     if await hub.statuses.running_elsewhere([agent]):
         return encoded_answer(encode_elsewhere(agent))
-    return encoded_answer((told or hub.answers.make(agent, row)).encoded)
+    return encoded_answer(hub.shims.shown(agent, told or hub.answers.make(agent, row))[1])
 
 
 async def start_agent(request: Request) -> Response:
@@ -111,8 +111,9 @@ async def delete_agent(request: Request) -> Response:
 
 async def get_status(request: Request) -> Response:
     """GET /api/agents/{id}/status."""
-    agent = await known_agent(request)
-    return encoded_answer(await hub_of(request).statuses.encoded(agent) or _gone())
+    hub, agent = hub_of(request), await known_agent(request)
+    encoded = await hub.statuses.encoded(agent) or _gone()
+    return encoded_answer(hub.shims.in_status(agent.id, encoded))
 
 
 async def known_agent(request: Request) -> Agent:
@@ -136,7 +137,8 @@ async def own_agent(request: Request) -> Agent:
 
 async def row_answer(hub: Hub, agent: Agent) -> Response:
     """An agent that was just changed, with its status by its row."""
-    return encoded_answer(hub.answers.make(agent, await commands.read_row(hub, agent)).encoded)
+    told = hub.answers.make(agent, await commands.read_row(hub, agent))
+    return encoded_answer(hub.shims.shown(agent, told)[1])
 
 
 def _gone() -> NoReturn:

@@ -10,6 +10,7 @@ from starlette.middleware import Middleware
 from starlette.routing import WebSocketRoute
 from starlette.types import ASGIApp, Lifespan
 
+from adapters import redis_keys as keys
 from adapters.attempts import Attempts
 from adapters.broadcasts import Broadcasts
 from adapters.candle_service import CandleService, NoOwnKeys
@@ -23,6 +24,7 @@ from adapters.redis_clock import RedisClock
 from adapters.settings import Settings
 from adapters.shard_rows import ShardRows
 from adapters.shard_store import ShardStore
+from adapters.shim_states import ShimStates
 from adapters.tokens import AccessTokens
 from api.access_log import SocketLog
 from api.agent_answers import AgentAnswers
@@ -40,6 +42,7 @@ from api.logins import Logins
 from api.paths import Paths
 from api.request_ids import SocketIds
 from api.request_limit import RequestLimit
+from api.shims import ShimKeeper, ShimNotes
 from api.sights import Sights
 from api.statuses import Statuses
 from api.trade_sums import TradeSums
@@ -116,6 +119,7 @@ async def open_hub(settings: Settings, source: PriceSource | None = None) -> Asy
         live = LiveFeed(broadcasts, shards, sights, database, directory)
         api_keys = ApiKeys(database, broadcasts)
         logins = Logins(broadcasts, state_redis, database, api_keys)
+        shim_states = ShimStates(state_redis) if settings.agent_shim == "docker" else None
         hub = Hub(
             settings=settings,
             database=database,
@@ -144,6 +148,7 @@ async def open_hub(settings: Settings, source: PriceSource | None = None) -> Asy
                 address=settings.attempts_per_address,
             ),
             requests=RequestLimit(settings.requests_per_minute),
+            shims=ShimNotes(shim_states),
         )
         tasks = [
             asyncio.create_task(clock.keep()),
@@ -152,8 +157,28 @@ async def open_hub(settings: Settings, source: PriceSource | None = None) -> Asy
             asyncio.create_task(_keep_going("the stream", live.run)),
             asyncio.create_task(_keep_going("the watch on logins", logins.run)),
         ]
+        if shim_states is not None:
+            tasks += _keep_shims(stack, hub, shim_states)
         stack.push_async_callback(_end, tasks)
         yield hub
+
+
+def _keep_shims(stack: AsyncExitStack, hub: Hub, states: ShimStates) -> list[asyncio.Task[None]]:
+    """Keeps the containers of agents; woken by every change of an agent."""
+    from adapters.containers import Containers  # here, so that only hubs with containers load it
+
+    engine = Containers(hub.settings)
+    stack.push_async_callback(engine.aclose)
+
+    def wake(*_: object) -> None:
+        states.wake()
+
+    hub.broadcasts.listen(keys.agents_channel(), wake, wake)
+    keeper = ShimKeeper(hub.database, states, engine)
+    return [
+        asyncio.create_task(_keep_going("the look at containers", keeper.run)),
+        asyncio.create_task(_keep_going("the word of containers", hub.shims.run)),
+    ]
 
 
 async def _keep_going(what: str, run: Callable[[], Awaitable[None]]) -> None:

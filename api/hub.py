@@ -28,6 +28,7 @@ from api.errors import away
 from api.live import LiveFeed
 from api.logins import Logins
 from api.request_limit import RequestLimit
+from api.shims import ShimNotes
 from api.sights import Sights
 from api.statuses import Statuses
 from api.trade_sums import TradeSums
@@ -70,6 +71,7 @@ class Hub:
     api_keys: ApiKeys
     attempts: Attempts
     requests: RequestLimit
+    shims: ShimNotes
     checks: Checks = field(default_factory=dict)
 
     @property

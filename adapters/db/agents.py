@@ -226,6 +226,13 @@ async def agents_of_shard(database: Database, shard: int) -> list[Agent]:
     return [agent_of(row) for row in found]
 
 
+async def every_id(database: Database) -> list[UUID]:
+    """All agents but those being deleted."""
+    async with connection(database) as con:
+        found = await con.fetch("SELECT id FROM agents WHERE wanted <> 'deleted' ORDER BY id")
+    return [UUID(bytes=row["id"].bytes) for row in found]
+
+
 async def count(database: Database, user_id: UUID | None = None) -> int:
     """How many agents there are, or one owner has; those being deleted are not counted."""
     async with connection(database) as con:

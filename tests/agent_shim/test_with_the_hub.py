@@ -11,19 +11,13 @@ import pytest
 
 from adapters.db import users
 from adapters.settings import Settings
-from agent_shim.answers import read_answer
 from agent_shim.app import AgentEndpoint
 from agent_shim.client import HubClient
 from api.app import create_app as create_hub
+from tests.agent_shim.lives import AGENT, live
 from tests.agent_shim.wire import EndpointTransport, TransportNetwork
 
 NOBODY_LOGS_IN = "$argon2id$v=19$m=8,t=1,p=1$c29tZXNhbHQ$eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eA"
-AGENT = {
-    "symbol": "BTC/USDT",
-    "strategy_name": "momentum_breakout",
-    "auto_start": False,
-    "risk_params": {"max_position_usd": 150.0, "leverage": 3},
-}
 
 
 @dataclass(frozen=True)
@@ -70,42 +64,8 @@ async def callers(settings: Settings) -> AsyncIterator[Callers]:
 
 
 async def test_a_life_at_the_endpoint(callers: Callers) -> None:
-    endpoint = callers.endpoint
-    assert (await endpoint.get("/health")).json() == {"ok": True, "running": False}
-    standing = await endpoint.post("/config", json={"tp_pct": 0.1})
-    assert (standing.status_code, standing.json()) == (400, {"detail": "Engine not running"})
-
-    body = {"symbol": "BTCUSDT", "amount_usdt": 33.3, "leverage": 3, "poll_seconds": 1.5}
-    started = await endpoint.post("/start", json=body | {"tp_pct": 0.07, "primary_timeframe": "5m"})
-    assert started.json() == {
-        "started": True,
-        "symbol": "BTC/USDT",
-        "live_mode": False,
-        "tp_sl_mode": "fixed",
-        "supervisor_interval_seconds": None,
-    }
-    assert (await endpoint.get("/health")).json() == {"ok": True, "running": True}
-    agent = await callers.agent()
-    assert (agent["interval_seconds"], agent["timeframe"]) == (2, "5m")
-    assert agent["risk_params"]["max_position_usd"] == 99.9
-    assert agent["risk_params"]["take_profit_pct"] == 7.0
-
-    changed = await endpoint.post("/config", json={"amount_usdt": 10, "sl_pct": 0.005})
-    assert changed.json() == {"status": "ok", "updated": {"amount_usdt": 10, "sl_pct": 0.005}}
-    agent = await callers.agent()
-    assert agent["risk_params"]["max_position_usd"] == 30.0
-    assert agent["risk_params"]["stop_loss_pct"] == 0.5
-
-    status = (await endpoint.get("/status")).json()
-    assert read_answer("status", status) == status
-    assert (status["amount_usdt"], status["config_leverage"], status["side"]) == (10, 3, "FLAT")
-    assert (await endpoint.get("/logs?limit=5")).json()["logs"] == []
-
-    for _ in range(2):
-        stopped = await endpoint.post("/stop?closePosition=false")
-        assert stopped.json() == {"stopped": True, "closed": False}
-    assert (await endpoint.get("/health")).json() == {"ok": True, "running": False}
-    assert (await endpoint.post("/start")).json()["started"] is True
+    assert (await callers.endpoint.get("/logs?limit=5")).json()["logs"] == []
+    await live(callers.endpoint, callers.agent)
 
 
 async def test_refusals_of_the_hub(callers: Callers) -> None:

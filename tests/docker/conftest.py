@@ -1,0 +1,59 @@
+"""The engine, the images and one running project for all tests with Docker. They skip only where
+no engine can be had, and say why.
+"""
+
+import os
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.docker.engine import NoEngine, Project, bring_up, build_images
+from tests.docker.owners import logged_in
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.docker)
+            item.add_marker(pytest.mark.timeout(600))
+
+
+@pytest.fixture(scope="session")
+def images() -> float:
+    """Both images, built from this working copy; the seconds it took."""
+    try:
+        bring_up()
+    except NoEngine as error:
+        pytest.skip(str(error))
+    seconds = build_images()
+    print(f"\nimages built in {seconds:.1f} s")
+    return seconds
+
+
+@pytest.fixture(scope="session")
+def project(images: float, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+    """The whole platform as compose.yaml has it, not yet up."""
+    found = Project(f"artic-test-{os.getpid()}", tmp_path_factory.mktemp("compose"))
+    try:
+        yield found
+    finally:
+        found.down()
+
+
+@pytest.fixture
+async def owner(project: Project) -> AsyncIterator[httpx.AsyncClient]:
+    """An account at the hub of the project, which is up."""
+    project.compose("up", "-d")
+    async with logged_in(project) as client:
+        yield client
+
+
+@pytest.fixture
+async def owner_with_shims(project: Project) -> AsyncIterator[httpx.AsyncClient]:
+    """The same with a container for each agent."""
+    project.with_shims()
+    project.compose("up", "-d")
+    async with logged_in(project) as client:
+        yield client

@@ -1,0 +1,123 @@
+"""A container of its own for each agent: made, found by its name, kept over a stop, made again
+when it is lost, removed with the agent; leftovers go.
+"""
+
+import json
+from functools import partial
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import pytest
+
+from tests.agent_shim.lives import AGENT, live
+from tests.conftest import wait_for
+from tests.docker.engine import Project, inside, run
+from tests.docker.owners import create, ticking
+
+HEALTH = """
+import http.client, json, sys
+connection = http.client.HTTPConnection(sys.argv[1], 8000, timeout=5)
+connection.request("GET", "/health")
+print(connection.getresponse().read().decode())
+"""
+
+
+async def agent_of(owner: httpx.AsyncClient, agent_id: str) -> dict[str, Any]:
+    """The agent as its owner sees it."""
+    agent: dict[str, Any] = (await owner.get(f"/api/agents/{agent_id}")).json()
+    return agent
+
+
+def container(name: str) -> dict[str, Any] | None:
+    """What the engine knows of a container; None where there is none."""
+    if not run("docker", "ps", "-aq", "--filter", f"name=^/{name}$").strip():
+        return None
+    found: list[dict[str, Any]] = json.loads(run("docker", "inspect", name))
+    return found[0]
+
+
+def is_healthy(name: str, but_not: str = "") -> bool:
+    """Whether a container of this name, and another one than before, is healthy."""
+    found = container(name)
+    return found is not None and found["Id"] != but_not and _health(found) == "healthy"
+
+
+def _health(found: dict[str, Any]) -> str:
+    return str(found["State"].get("Health", {}).get("Status"))
+
+
+async def test_the_life_of_an_agents_container(
+    project: Project, owner_with_shims: httpx.AsyncClient
+) -> None:
+    owner = owner_with_shims
+    agent_id = await create(owner)
+    name = f"artic-agent-{agent_id}"
+    await wait_for(partial(is_healthy, name), seconds=60, what="its container is healthy")
+
+    async def runs() -> bool:
+        return bool((await agent_of(owner, agent_id))["status"] == "running")
+
+    await wait_for(runs, seconds=30)
+    assert inside(project.network, HEALTH, name) == {"ok": True, "running": True}
+
+    before = container(name)
+    assert before is not None
+    host = before["HostConfig"]
+    assert host["ReadonlyRootfs"] and host["CapDrop"] == ["ALL"] and host["Memory"] == 64 * 2**20
+    assert before["Config"]["User"] == "65532:65532" and not host["Binds"]
+
+    assert (await owner.post(f"/api/agents/{agent_id}/stop")).json()["status"] == "stopped"
+    assert inside(project.network, HEALTH, name) == {"ok": True, "running": False}
+    await owner.post(f"/api/agents/{agent_id}/start")
+
+    run("docker", "rm", "-f", name)
+    ticks = (await ticking(owner, agent_id))["ticks"]
+    await wait_for(partial(is_healthy, name, before["Id"]), seconds=60, what="it is made again")
+    await ticking(owner, agent_id, ticks + 1)
+
+    assert (await owner.delete(f"/api/agents/{agent_id}")).status_code == 204
+    await wait_for(lambda: container(name) is None, seconds=30, what="it goes with its agent")
+
+
+async def test_leftovers_are_found_by_their_label(
+    project: Project, owner_with_shims: httpx.AsyncClient
+) -> None:
+    agent_id = await create(owner_with_shims)
+    name = f"artic-agent-{agent_id}"
+    await wait_for(partial(is_healthy, name), seconds=60)
+    own = container(name)
+    assert own is not None
+    gone = uuid4()
+    labels = own["Config"]["Labels"] | {"artic.agent": str(gone)}
+    marks = [word for key, value in labels.items() for word in ("--label", f"{key}={value}")]
+    stranger = f"stranger-{gone}"
+    for left, some in ((f"artic-agent-{gone}", marks), (stranger, marks[:0])):
+        run(
+            "docker", "run", "-d", "--name", left, *some, "--network", project.network,
+            "--entrypoint", "sleep", "artic-shim", "600",
+        )  # fmt: skip
+    await wait_for(lambda: container(f"artic-agent-{gone}") is None, seconds=30)
+    assert container(stranger) is not None, "a container of somebody else stays"
+    run("docker", "rm", "-f", stranger)
+
+
+@pytest.mark.parametrize("where", ["gateway", "container"])
+async def test_a_life_at_the_endpoint(
+    project: Project, owner_with_shims: httpx.AsyncClient, where: str
+) -> None:
+    owner = owner_with_shims
+    agent_id = (await owner.post("/api/agents", json=AGENT)).json()["id"]
+    name = f"artic-agent-{agent_id}"
+    await wait_for(partial(is_healthy, name), seconds=60)
+    address = project.shim_url
+    if where == "container":
+        found = container(name)
+        assert found is not None
+        address = (
+            f"http://{found['NetworkSettings']['Networks'][project.network]['IPAddress']}:8000"
+        )
+    async with httpx.AsyncClient(
+        base_url=address, headers={"Host": f"{name}:8000"}, timeout=10
+    ) as endpoint:
+        await live(endpoint, partial(agent_of, owner, agent_id))
