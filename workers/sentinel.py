@@ -50,6 +50,7 @@ class Sentinel:
         self.owned: set[int] = set()
         self._recovering: dict[int, asyncio.Task[bool]] = {}
         self._recorded_at = 0.0
+        self._looking: asyncio.Task[None] | None = None
 
     async def beat(self) -> tuple[set[int], set[int]]:
         """Renews and shares out leases; returns (taken, lost) partitions.
@@ -71,7 +72,7 @@ class Sentinel:
     async def watch(self, taken: Iterable[int]) -> None:
         """Mends what has stalled in the partitions owned."""
         if 0 in self.owned:
-            await self._keep_directory()
+            self._look_into_the_record()
             await self._keep_chains()
         shards = [s for s in await self.pool.shards.open_shards() if partition_of(s) in self.owned]
         await self._keep_ticking(shards, set(taken))
@@ -128,19 +129,28 @@ class Sentinel:
             await pool.queue.enqueue(jobs.catch_up(shard, pool.clock.slot()))
         return opened
 
+    def _look_into_the_record(self) -> None:
+        """Starts the comparison when it is time. PostgreSQL may take its time to be away, and
+        frames and late shards do not wait for it.
+        """
+        now = self.pool.clock.now()
+        looking = self._looking is not None and not self._looking.done()
+        if now - self._recorded_at >= RECORD_EVERY_S and not looking:
+            self._recorded_at = now
+            self._looking = asyncio.create_task(self._keep_directory())
+
     async def _keep_directory(self) -> None:
         """Shards that PostgreSQL has and the directory lacks: Redis was lost, or one is new."""
-        now = self.pool.clock.now()
-        if now - self._recorded_at < RECORD_EVERY_S:
-            return
-        self._recorded_at = now
         try:
             on_record = await shard_records.all_shards(self.pool.database)
         except DatabaseAway as error:
             logger.warning("PostgreSQL is away, the directory of shards may be old: %s", error)
             return
-        missing = {s.shard for s in on_record} - set(await self.pool.shards.open_shards())
-        await self.pool.shards.add_to_directory(missing)
+        try:
+            missing = {s.shard for s in on_record} - set(await self.pool.shards.open_shards())
+            await self.pool.shards.add_to_directory(missing)
+        except AWAY as error:
+            logger.warning("Redis does not answer, its directory of shards waits: %s", error)
 
     async def _keep_chains(self) -> None:
         """The chain of frames, and the chores that run once a period."""
