@@ -29,7 +29,7 @@ from adapters.shard_records import (
     encode_ticked,
     whole_table,
 )
-from engine.rows import ROW_SCHEMA, ROWS_PER_SHARD, Rows
+from engine.rows import ROW_SCHEMA, ROWS_PER_SHARD
 from engine.schemas import RECORD_BYTES, rows_from_bytes, rows_to_bytes
 
 INBOX_MAX = 20_000
@@ -71,6 +71,8 @@ class ShardStore:
         head = decode_head(answers[0])
         if head is None:
             return None
+        if head.schema not in RECORD_BYTES:
+            raise SchemaUnknown(shard, head.schema)
         inbox = decode_inbox(answers[1])
         table = answers[2:]
         if known is not None:
@@ -82,17 +84,12 @@ class ShardStore:
         rows, schema = table
         if schema is None or int(schema) != head.schema:
             return await self.read(shard)  # it was switched meanwhile, which happens once
-        return ShardState(head, self._rows(shard, head, rows or b""), inbox)
+        return ShardState(head, rows_from_bytes(rows or b"", head.schema), inbox)
 
     def _ask_rows(self, pipe: Any, shard: int) -> None:
         """The table and, after it, the schema: if that is the head's, it is the table's, too."""
         pipe.get(keys.shard_rows(shard))
         pipe.hget(keys.shard_head(shard), "schema")
-
-    def _rows(self, shard: int, head: Head, table: bytes) -> Rows:
-        if head.schema not in RECORD_BYTES:
-            raise SchemaUnknown(shard, head.schema)
-        return rows_from_bytes(table, head.schema)
 
     async def commit(self, shard: int, read: ShardState, commit: Commit) -> Committed:
         """Writes one outcome if nothing has moved since `read`; see scripts/commit.lua."""

@@ -1,14 +1,18 @@
 """What a shard goes on from after a loss, case by case."""
 
+from dataclasses import replace
 from uuid import uuid4
 
 import numpy as np
+import pytest
 
 from adapters.db.shards import NewestRow, ShardProgress
 from adapters.recovery import recovered_state
 from adapters.shard_records import Head, ShardState
+from engine.errors import RowsError
 from engine.rows import ROW_SCHEMA, Rows, empty_rows
 from engine.schedule import SkippedRange
+from engine.schemas import rows_to_bytes
 
 NOW = 1_800_000_000
 AGENT = uuid4()
@@ -89,3 +93,36 @@ def test_a_row_that_is_ahead_of_the_record_stays() -> None:
 
 def test_an_orderly_stop_stays_one() -> None:
     assert recovered(in_redis(table(1, 1), paused=True), progress(version=3), []).head.paused
+
+
+@pytest.mark.parametrize(
+    ("head", "records", "setting", "schema"),
+    [
+        (None, [1], 1, 1),
+        (None, [1], 2, 2),
+        (None, [1, 2], 1, 2),
+        (1, [1], 1, 1),
+        (1, [], 2, 2),
+        (2, [1], 1, 2),
+        (1, [2], 1, 2),
+    ],
+)
+def test_a_shard_is_laid_in_the_newest_schema_that_it_has_or_is_to_have(
+    head: int | None, records: list[int], setting: int, schema: int
+) -> None:
+    seen = None if head is None else in_redis(table(3, 11))
+    if seen is not None and head is not None:
+        seen = replace(seen, head=replace(seen.head, schema=head))
+    newest = [
+        replace(on_record(4, 12, row), record=rows_to_bytes(table(4, 12), each))
+        for row, each in enumerate(records)
+    ]
+    state = recovered_state(seen, progress(version=4, slot=NOW - 30), newest, "new", NOW, setting)
+    assert state.head.schema == schema
+    assert state.rows["epoch"].tolist() == ([4] * len(records) or [3])
+    assert rows_to_bytes(state.rows, schema)
+
+
+def test_a_record_of_a_schema_to_come_is_refused() -> None:
+    with pytest.raises(RowsError, match="no row has 300 bytes"):
+        recovered(None, progress(), [replace(on_record(1, 1), record=bytes(300))])

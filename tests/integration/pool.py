@@ -3,11 +3,13 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import fields, replace
 from typing import Any
 from uuid import UUID, uuid4
 
 from adapters import queue as jobs
 from adapters.db import agents, plans, users
+from adapters.db.agent_edits import Edit, edit_agent
 from adapters.db.agents import Agent, NewAgent
 from adapters.plan_directory import publish_plans
 from adapters.recovery import recover_shard
@@ -108,6 +110,16 @@ class TestPool:
         assert changed is not None
         await self.send(changed)
         return changed
+
+    async def edit(self, agent: Agent, **changes: Any) -> Agent:
+        """Changes risk_params and sends the wanted state."""
+        names = [field.name for field in fields(Edit)]
+        edit = Edit(**{name: getattr(agent, name) for name in names})
+        wanted = replace(edit, risk_params=dict(edit.risk_params) | changes)
+        edited = await edit_agent(self.pool.database, agent, wanted, None)
+        assert edited is not None
+        await self.send(edited)
+        return edited
 
     async def row(self, agent: Agent) -> Any:
         """The agent's row, None before it was written."""

@@ -3,13 +3,16 @@
 from dataclasses import replace
 from decimal import Decimal
 
+import msgspec
 import pytest
 
 from adapters.db import agents, history, shards
 from adapters.db.agents import Agent
 from adapters.db.ledger import store_events
 from adapters.db.records import Refusal, ShardEvents
+from engine.events import decode_event, encode_event
 from engine.rows import Reason
+from engine.schemas import record_from_bytes, rows_to_bytes
 from tests.adapters.db.stories import SLOT, Story, batch
 from tests.adapters.db.world import World, everything
 
@@ -195,3 +198,27 @@ async def test_entries_out_of_order_are_the_callers_mistake(world: World) -> Non
         await store_events(world.db, [replace(events, entries=events.entries[::-1])])
     with pytest.raises(ValueError, match="once"):
         await store_events(world.db, [events, events])
+
+
+async def test_rows_of_both_schemas_are_stored_as_they_came(world: World) -> None:
+    """In a pool that is being upgraded, one batch may hold both."""
+    agent = await world.agent()
+    story = Story(agent)
+    story.set_row(max_position_usd=123.5)
+    created, started = story.created(), story.started()
+    event = decode_event(created)
+    old = rows_to_bytes(record_from_bytes(event.row_after), 1)
+    created = encode_event(msgspec.structs.replace(event, row_after=old))
+    first = await store_events(world.db, [batch(agent.shard, 0, [created])])
+    assert first.shards[agent.shard].stored == 1
+    (row,) = await shards.newest_rows(world.db, agent.shard)
+    assert row.record == old
+    opened = story.opened()
+    event = decode_event(started)
+    old = rows_to_bytes(record_from_bytes(event.row_after), 1)
+    started = encode_event(msgspec.structs.replace(event, row_after=old))
+    both = batch(agent.shard, 1, [started, opened])
+    second = await store_events(world.db, [both])
+    assert (second.shards[agent.shard].stored, second.shards[agent.shard].quarantined) == (2, 0)
+    (row,) = await shards.newest_rows(world.db, agent.shard)
+    assert row.record == story.record.tobytes()
