@@ -31,6 +31,7 @@ from workers.tick_job import tick_shard
 logger = logging.getLogger(__name__)
 
 CLOCK_PERIOD_S = 10.0
+BELL_READ_S = 1.0
 
 
 class WorkerProcess:
@@ -110,8 +111,10 @@ class WorkerProcess:
             try:
                 async with self.pool.queue_redis.pubsub() as bells:
                     await bells.psubscribe(pattern)
-                    async for message in bells.listen():
-                        if message["type"] == "pmessage":
+                    while True:
+                        # Below the socket's timeout: silence is no trouble.
+                        message = await bells.get_message(timeout=BELL_READ_S)
+                        if message is not None and message["type"] == "pmessage":
                             name = message["channel"].decode().removesuffix(keys.queue_bell(""))
                             if name in self._workers:
                                 self._workers[name][0].note_due(float(message["data"]))
