@@ -69,7 +69,7 @@ bench-rebuild: $(VENV)/dev.stamp
 	@$(BIN)/python -m bench.rebuild $(ARGS)
 
 bench-strategies: $(VENV)/dev.stamp
-	@$(BIN)/python -m bench.strategies $(ARGS)
+	@$(BIN)/python -m bench.strategies --strict $(ARGS)
 
 bench-chaos: $(VENV)/dev.stamp
 	@$(BIN)/python -m bench.chaos $(ARGS)

@@ -5,7 +5,7 @@ what a job does is guarded where it commits. Payloads are msgpack (arq's default
 let anyone who can write to Redis run code). Jobs are due by the clock of Redis.
 """
 
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,6 +32,9 @@ KEPT_AFTER_DUE_MS = 60_000
 """A job that nobody has started a minute after it was due is worth nothing: slots move on."""
 
 ARQ_CONNECTIONS_MAX = 512
+
+SILENCE_S = 2.0
+"""After so long without a bell the connection is asked whether it lives."""
 
 LEDGER_PERIOD_MS = 250
 """The ledger runs at most so often; the events of a period are stored together."""
@@ -147,6 +150,30 @@ class JobQueue:
         due = "" if job.due_ms is None else job.due_ms
         args = [job.id, due, payload, KEPT_AFTER_DUE_MS, bell]
         await self._script(keys=[job.queue, job_key_prefix + job.id], args=args, client=pipe)
+
+
+async def bells(redis: Redis) -> AsyncGenerator[tuple[str, float], None]:
+    """(queue, Unix milliseconds at which a job is due) of each ring, of every queue.
+
+    Silence is no fault: an idle pool rings seldom. A connection that does not answer a ping within
+    SILENCE_S is one.
+
+    Raises:
+        what AWAY names: the connection is lost, and so may be rings.
+    """
+    async with redis.pubsub() as subscription:
+        await subscription.psubscribe(keys.queue_bell(keys.queue("*")))
+        asked = False
+        while True:
+            message = await subscription.get_message(timeout=SILENCE_S)
+            if message is None:
+                if asked:
+                    raise ConnectionError("the subscription is silent")
+                await subscription.ping()
+            asked = message is None
+            if message is not None and message["type"] == "pmessage":
+                queue = message["channel"].decode().removesuffix(keys.queue_bell(""))
+                yield queue, float(message["data"])
 
 
 async def open_arq(url: str) -> ArqRedis:

@@ -8,6 +8,7 @@ import asyncio
 import logging
 import math
 from collections import OrderedDict
+from dataclasses import replace
 from functools import partial
 
 from adapters.db.agents import Agent
@@ -28,6 +29,8 @@ NEWEST_FRAME_S = 0.1
 SightKey = tuple[int, int, str]
 """(plan, slot, source)."""
 
+CANNOT_RUN = "the strategy cannot run on its candles"
+FILTERED = "a filter is closed"
 NO_PRICES = Sight("none", None, None, True, None, "no prices yet")
 
 
@@ -105,32 +108,35 @@ class Sights:
         if place >= 0 and math.isfinite(frame.price[place]):
             price = float(frame.price[place])
             published = float(frame.publish_time[place])
-        signal, detail = await self._signal(agent, frame)
+        signal, detail, silenced = await self._signal(agent, frame)
         stale = price is None or not _fresh(published, frame.slot)
-        return Sight(frame.source, price, published, stale, signal, detail)
+        return Sight(frame.source, price, published, stale, signal, detail, silenced)
 
-    async def _signal(self, agent: Agent, frame: Frame) -> tuple[float | None, str]:
+    async def _signal(self, agent: Agent, frame: Frame) -> tuple[float | None, str, str]:
+        """(signal, detail, silenced) of a Sight."""
         try:
             window = await self._market.window(agent.symbol, agent.timeframe, frame)
         except KeyError:
-            return None, f"no prices for {agent.symbol}"
+            return None, f"no prices for {agent.symbol}", ""
         except WindowGone:
-            return None, "the candles of this slot are no longer kept"
+            return None, "the candles of this slot are no longer kept", ""
         candles = catalog.Candles(*window.candles)
         try:
             moment = float(frame.moment[frame.find(agent.symbol)])
-            said = self._prepared(agent).signal(candles, moment)
+            prepared = self._prepared(agent)
+            said = prepared.signal(candles, moment)
         except catalog.StrategyError as error:
-            return None, str(error)
+            return None, str(error), ""
         except (ArithmeticError, ValueError, TypeError, LookupError, AttributeError) as error:
             # The pool puts such an agent into `error`; its status must still be readable.
             whose = {"agent_id": agent.id}
             log.warning("strategy %s failed: %s", agent.strategy_name, error, extra=whose)
-            return None, f"the strategy failed: {type(error).__name__}"
+            return None, f"the strategy failed: {type(error).__name__}", ""
         if not said.can_run:
-            return 0.0, said.detail
+            return 0.0, said.detail, CANNOT_RUN
         stored = await self._stored_signal(agent.plan_id, frame.slot)
-        return (said.value if stored is None else stored), said.detail
+        silenced = FILTERED if prepared.open_at.closed(moment) else ""
+        return (said.value if stored is None else stored), said.detail, silenced
 
     def _prepared(self, agent: Agent) -> catalog.Prepared:
         """The agent's plan, ready to be evaluated. Raises catalog.StrategyError."""
@@ -168,4 +174,4 @@ def _aged(sight: Sight, now_slot: int) -> Sight:
     stale = sight.price is None or not _fresh(sight.price_time, now_slot)
     if stale == sight.stale:
         return sight
-    return Sight(sight.source, sight.price, sight.price_time, stale, sight.signal, sight.detail)
+    return replace(sight, stale=stale)

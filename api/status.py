@@ -53,8 +53,8 @@ class ShardHead(Protocol):
 class Sight:
     """What the market says to one plan. Prices in USD, None where there is none; times Unix s.
 
-    signal is 0 where the strategy cannot run on its candles, None where there is none at all;
-    detail says why, or what it saw.
+    signal is 0 where the strategy cannot run on its candles or a filter is closed, None where there
+    is none at all; detail says why, or what it saw. silenced: which of the two it was, else "".
     """
 
     source: str
@@ -63,6 +63,7 @@ class Sight:
     stale: bool
     signal: float | None
     detail: str
+    silenced: str = ""
 
 
 class Position(msgspec.Struct, frozen=True):
@@ -225,8 +226,10 @@ def _why_held(row: np.void, sight: Sight, last_tick: int) -> str:
         return "no signal"
     if row["side"]:
         return "the position stays open"
+    if sight.silenced:
+        return sight.silenced
     if row["flags"] & RowFlag.CANNOT_RUN_SAID:
-        return "the strategy cannot run, or a reading is not there; the log says which"
+        return "a reading for its stop or size is not there; the log says which"
     if abs(sight.signal) < float(row["threshold"]):
         return "the signal is below the threshold"
     halted, pausing, spent = held_back(row.reshape(1), last_tick)

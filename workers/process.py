@@ -16,6 +16,7 @@ from adapters import queue as jobs
 from adapters import redis_keys as keys
 from adapters.live_frames import LivePrices
 from adapters.price_choice import keep_choice
+from adapters.queue import bells
 from adapters.redis_client import AWAY
 from workers.archive_job import archive_market
 from workers.chores import prune_history, push_unapplied, sweep_streams
@@ -106,9 +107,9 @@ class WorkerProcess:
 
     async def _ring(self) -> None:
         """Listens to the bells of every queue over one connection."""
-        pattern = keys.queue_bell(keys.queue("*"))
         while True:
             try:
+<<<<<<< HEAD
                 async with self.pool.queue_redis.pubsub() as bells:
                     await bells.psubscribe(pattern)
                     while True:
@@ -118,6 +119,11 @@ class WorkerProcess:
                             name = message["channel"].decode().removesuffix(keys.queue_bell(""))
                             if name in self._workers:
                                 self._workers[name][0].note_due(float(message["data"]))
+=======
+                async for queue, due_ms in bells(self.pool.queue_redis):
+                    if queue in self._workers:
+                        self._workers[queue][0].note_due(due_ms)
+>>>>>>> 62a591a (Tell silence of the bells from a lost Redis, and a closed filter from a weak signal)
             except AWAY as error:
                 logger.warning("no bells while Redis is away: %s", error)
                 await asyncio.sleep(1)

@@ -10,7 +10,8 @@ from redis.asyncio import BlockingConnectionPool
 
 from adapters import queue as jobs
 from adapters.queue import JobQueue, open_arq
-from adapters.redis_client import Redis, open_redis
+from adapters.redis_client import AWAY, Redis, command, open_redis
+from tests.conftest import wait_for
 from tests.servers.memory_redis import Command, MemoryRedis, Session
 from tests.servers.redis_wire import MemoryConnection, PlainLink
 
@@ -51,6 +52,39 @@ async def test_a_worker_of_the_same_process_hears_without_redis(redis: Redis) ->
     queue.listen(job.queue, heard.append)
     await queue.enqueue(job, jobs.tick(1, 2_000_000_000))
     assert heard == [job.due_ms]
+
+
+async def test_bells_are_heard_after_a_silence_longer_than_a_command_may_take(
+    redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jobs, "SILENCE_S", 0.05)
+    listening = open_redis(redis_url, timeout_s=0.1)
+    ringing = open_redis(redis_url)
+    heard = jobs.bells(listening)
+    first = asyncio.ensure_future(anext(heard))
+    done, _ = await asyncio.wait({first}, timeout=0.4)
+    assert not done, "silence is taken for a fault"
+    job = jobs.tick(0, 2_000_000_000)
+    await JobQueue(ringing).enqueue(job)
+    assert await asyncio.wait_for(first, 5) == (job.queue, job.due_ms)
+    await heard.aclose()
+    await listening.aclose()
+    await ringing.aclose()
+
+
+async def test_a_connection_that_answers_no_ping_is_given_up(
+    redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jobs, "SILENCE_S", 0.05)
+    listening, ringing = open_redis(redis_url), open_redis(redis_url)
+    heard = jobs.bells(listening)
+    first = asyncio.ensure_future(anext(heard))
+    await wait_for(lambda: command(ringing, "PUBSUB", "NUMPAT"), what="a subscription")
+    await command(ringing, "CLIENT", "PAUSE", "400", "ALL")
+    with pytest.raises(AWAY):
+        await asyncio.wait_for(first, 5)
+    await listening.aclose()
+    await ringing.aclose()
 
 
 def test_shards_are_spread_over_the_first_half_of_a_slot() -> None:

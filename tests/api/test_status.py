@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from api.sights import CANNOT_RUN, FILTERED
 from api.status import agent_status, row_of, status_word, tick_slots
 from engine.rows import empty_rows
 from engine.schedule import SkippedRange
@@ -38,6 +39,19 @@ def test_from_its_first_tick_it_runs() -> None:
     assert (status.status, status.ticks, status.missed_ticks) == ("running", 1, 0)
     assert (status.last_tick_at, status.next_tick_at) == (SLOTS.format(0), SLOTS.format(1))
     assert (status.last_action, status.last_reason) == ("HOLD", "the signal is below the threshold")
+
+
+@pytest.mark.parametrize("why", [CANNOT_RUN, FILTERED])
+def test_a_silenced_strategy_is_why_nothing_is_opened_and_not_why_a_position_stays(
+    why: str,
+) -> None:
+    flat = advanced(None, START, 100.0, wanted=agent())
+    status = agent_status(agent(), flat[0], TestHead(START), sight(silenced=why))
+    assert (status.last_action, status.last_reason) == ("HOLD", why)
+    held = advanced(None, START, 100.0, 0.9, wanted=agent())
+    held = advanced(held, START + 1, 100.0)
+    status = agent_status(agent(), held[0], TestHead(START + 1), sight(silenced=why))
+    assert (status.last_action, status.last_reason) == ("HOLD", "the position stays open")
 
 
 def test_an_open_position() -> None:
