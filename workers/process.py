@@ -32,7 +32,6 @@ from workers.tick_job import tick_shard
 logger = logging.getLogger(__name__)
 
 CLOCK_PERIOD_S = 10.0
-BELL_READ_S = 1.0
 
 
 class WorkerProcess:
@@ -109,21 +108,9 @@ class WorkerProcess:
         """Listens to the bells of every queue over one connection."""
         while True:
             try:
-<<<<<<< HEAD
-                async with self.pool.queue_redis.pubsub() as bells:
-                    await bells.psubscribe(pattern)
-                    while True:
-                        # Below the socket's timeout: silence is no trouble.
-                        message = await bells.get_message(timeout=BELL_READ_S)
-                        if message is not None and message["type"] == "pmessage":
-                            name = message["channel"].decode().removesuffix(keys.queue_bell(""))
-                            if name in self._workers:
-                                self._workers[name][0].note_due(float(message["data"]))
-=======
                 async for queue, due_ms in bells(self.pool.queue_redis):
                     if queue in self._workers:
                         self._workers[queue][0].note_due(due_ms)
->>>>>>> 62a591a (Tell silence of the bells from a lost Redis, and a closed filter from a weak signal)
             except AWAY as error:
                 logger.warning("no bells while Redis is away: %s", error)
                 await asyncio.sleep(1)

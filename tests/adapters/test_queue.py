@@ -57,12 +57,12 @@ async def test_a_worker_of_the_same_process_hears_without_redis(redis: Redis) ->
 async def test_bells_are_heard_after_a_silence_longer_than_a_command_may_take(
     redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(jobs, "SILENCE_S", 0.05)
-    listening = open_redis(redis_url, timeout_s=0.1)
+    monkeypatch.setattr(jobs, "SILENCE_S", 0.3)
+    listening = open_redis(redis_url, timeout_s=0.2)
     ringing = open_redis(redis_url)
     heard = jobs.bells(listening)
     first = asyncio.ensure_future(anext(heard))
-    done, _ = await asyncio.wait({first}, timeout=0.4)
+    done, _ = await asyncio.wait({first}, timeout=0.8)
     assert not done, "silence is taken for a fault"
     job = jobs.tick(0, 2_000_000_000)
     await JobQueue(ringing).enqueue(job)

@@ -18,7 +18,7 @@ from workers import process as worker_process
 async def test_a_silence_longer_than_the_sockets_patience_ends_nothing(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(worker_process, "BELL_READ_S", 0.1)
+    monkeypatch.setattr(jobs, "SILENCE_S", 0.25)
     async with open_test_pool(settings) as test_pool:
         pool = test_pool.pool
         ours = pool.queue_redis
