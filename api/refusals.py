@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from adapters.db.errors import DatabaseError
-from adapters.errors import RedisAway
+from adapters.errors import RedisAway, SchemaUnknown
 from adapters.passwords import PasswordsBusy
 from adapters.redis_client import AWAY
 from api.errors import RETRY_AFTER_S, Problem, away, path_of, problem_answer
@@ -42,6 +42,11 @@ def _redis_away(error: Exception) -> Problem:
     return away("the state store")
 
 
+def _hub_too_old(error: Exception) -> Problem:
+    log.error("the pool was upgraded, this hub was not: %s", error)
+    return away("the agent's shard")
+
+
 def _passwords_busy(error: Exception) -> Problem:
     return Problem(503, f"{error}, try again", headers={"Retry-After": str(RETRY_AFTER_S)})
 
@@ -50,4 +55,5 @@ _REFUSALS: tuple[tuple[tuple[type[Exception], ...], Callable[[Exception], Proble
     ((PasswordsBusy,), _passwords_busy),
     ((DatabaseError,), _database_away),
     ((RedisAway, *AWAY), _redis_away),
+    ((SchemaUnknown,), _hub_too_old),
 )

@@ -10,6 +10,7 @@ from adapters import redis_keys as keys
 from adapters.db import agents, history, journal, logins, repeatable, reported
 from adapters.db.agents import Agent
 from adapters.db.errors import DatabaseAway
+from adapters.errors import SchemaUnknown
 from adapters.recovery import recover_shard
 from adapters.redis_client import command
 from adapters.wanted import payload_of
@@ -43,7 +44,10 @@ async def push_unapplied(ctx: dict[str, Any]) -> None:
         found = await agents.unapplied(pool.database, UNAPPLIED_AFTER_S, UNAPPLIED_BATCH)
         lacking = sorted(found, key=lambda agent: agent.shard)
         for shard, of_shard in groupby(lacking, key=lambda agent: agent.shard):
-            await _push_to(pool, shard, list(of_shard))
+            try:
+                await _push_to(pool, shard, list(of_shard))
+            except SchemaUnknown as error:
+                logger.error("its wanted states are left to newer workers: %s", error)
     except DatabaseAway as error:
         logger.warning("repair waits for PostgreSQL: %s", error)
 

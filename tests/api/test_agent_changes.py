@@ -7,9 +7,11 @@ from uuid import UUID
 
 import pytest
 
+from adapters import redis_keys as keys
 from adapters.db import agents, agents_bulk, plans
 from adapters.db.agent_edits import AgentMoved, Edit, edit_agent
 from adapters.db.agents import NewAgent
+from adapters.redis_client import command
 from api.hub import Hub
 from engine.commands import Wanted
 from tests.api.conftest import Account
@@ -267,3 +269,13 @@ async def test_settings_wait_until_the_pool_is_upgraded(
     edited = await patch(alice, made["id"], trailing)
     assert edited["risk_params"]["trailing_stop_pct"] == 1.5
     assert (await inbox(hub, made["id"]))[-1].trailing_stop_bps == 150
+
+
+async def test_a_hub_that_is_older_than_its_pool_says_so(alice: Account, hub: Hub) -> None:
+    made = await make(alice)
+    agent = await agents.get_agent(hub.database, alice.user_id, UUID(made["id"]))
+    assert agent is not None
+    head = keys.shard_head(agent.shard)
+    await command(hub.state_redis, "HSET", head, "schema", 9)
+    answer = await alice.http.patch(f"/api/agents/{agent.id}", json={"interval_seconds": 2})
+    assert (answer.status_code, answer.headers["Retry-After"]) == (503, "2")
