@@ -20,7 +20,7 @@ COMPILE_SHIM = echo h11 | $(TOOLS)/bin/uv pip compile --quiet - --universal --py
 	--constraint requirements/run.lock
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-slow sim check format bench bench-density bench-first-tick bench-trades bench-kill bench-hub bench-rebuild bench-strategies bench-chaos bench-upgrade bench-outage strategy-pictures metrics-reference env lock clean
+.PHONY: help run test test-slow test-docker sim check format bench bench-density bench-first-tick bench-trades bench-kill bench-hub bench-rebuild bench-shims bench-strategies bench-chaos bench-upgrade bench-outage strategy-pictures metrics-reference env lock clean
 
 help: ## what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,6 +37,9 @@ test-slow: $(VENV)/dev.stamp ## the slow ones: a worker killed in the middle, th
 sim: $(VENV)/dev.stamp ## storms over a simulated fleet: SEEDS=2000 FIRST=0 FAULT=kill,redis_loss
 	@$(BIN)/python -m tests.simulation --seeds $(or $(SEEDS),2000) --first $(or $(FIRST),0) \
 		$(if $(FAULT),--fault $(FAULT)) $(ARGS)
+
+test-docker: $(VENV)/dev.stamp ## those that need Docker: images, docker compose, containers for agents
+	@$(BIN)/pytest -n 0 -m docker $(ARGS) tests/docker
 
 check: $(VENV)/dev.stamp ## style and types, as strict as they get
 	@$(BIN)/ruff check .
@@ -67,6 +70,9 @@ bench-hub: $(VENV)/dev.stamp
 
 bench-rebuild: $(VENV)/dev.stamp
 	@$(BIN)/python -m bench.rebuild $(ARGS)
+
+bench-shims: $(VENV)/dev.stamp ## containers of agents: memory, start, latency; needs Docker
+	@$(BIN)/python -m bench.shims $(ARGS)
 
 bench-strategies: $(VENV)/dev.stamp
 	@$(BIN)/python -m bench.strategies --strict $(ARGS)
