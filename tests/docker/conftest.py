@@ -3,6 +3,7 @@ no engine can be had, and say why.
 """
 
 import os
+import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -33,13 +34,15 @@ def images() -> float:
 
 
 @pytest.fixture(scope="session")
-def project(images: float, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+def project(images: float) -> Iterator[Project]:
     """The whole platform as compose.yaml has it, not yet up."""
-    found = Project(f"artic-test-{os.getpid()}", tmp_path_factory.mktemp("compose"))
-    try:
-        yield found
-    finally:
-        found.down()
+    # a folder of its own: pytest removes those of a long run when others have begun since
+    with tempfile.TemporaryDirectory(prefix="artic-compose-") as folder:
+        found = Project(f"artic-test-{os.getpid()}", Path(folder))
+        try:
+            yield found
+        finally:
+            found.down()
 
 
 @pytest.fixture
