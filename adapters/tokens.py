@@ -95,7 +95,14 @@ class AccessTokens:
             )
         except jwt.ExpiredSignatureError as error:
             raise TokenRefused("the token has expired") from error
-        except (jwt.InvalidTokenError, ValueError, KeyError, TypeError, AttributeError) as error:
+        except (
+            jwt.InvalidTokenError,
+            ValueError,
+            KeyError,
+            TypeError,
+            AttributeError,
+            OverflowError,  # of a time beyond the calendar
+        ) as error:
             raise TokenRefused("the token is not valid") from error
 
 

@@ -12,7 +12,7 @@ from adapters.price_choice import check_prices
 from adapters.prices import PriceSourceError
 from adapters.settings import Settings, load_settings_or_exit
 from api.app import create_app
-from api.http_heads import BoundedHttp
+from api.http_heads import BoundedHttp, BoundedWebSocket
 
 GRACE_S = 5
 SOCKET_BYTES_MAX = 16_384
@@ -33,6 +33,7 @@ def server_config(app: Starlette, settings: Settings) -> uvicorn.Config:
         server_header=False,
         lifespan="on",
         http=BoundedHttp,
+        ws=BoundedWebSocket,
         timeout_graceful_shutdown=GRACE_S,
         ws_max_size=SOCKET_BYTES_MAX,
         ws_per_message_deflate=False,  # it keeps some hundred kilobytes for each client

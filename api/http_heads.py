@@ -1,7 +1,8 @@
-"""HTTP/1.1 as uvicorn serves it, with the bounds that its parser lacks.
+"""HTTP/1.1 and the handshakes of WebSockets as uvicorn serves them, with the bounds that it lacks.
 
-httptools gathers a header until it ends, however long it is and takes. Without these bounds anybody
-could fill the hub's memory, or hold its connections, without a credential.
+httptools gathers a header until it ends, however long it is and takes; and a handshake that
+websockets refuses to read gets no answer. Without this anybody could fill the hub's memory, or
+hold its connections, without a credential.
 """
 
 import asyncio
@@ -9,6 +10,8 @@ from typing import Any, Final, cast
 
 import msgspec
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.http11 import MAX_LINE_LENGTH, MAX_NUM_HEADERS
 
 from api.errors import TITLES, ProblemAnswer
 
@@ -17,6 +20,10 @@ HEAD_BYTES_MAX: Final = 65_536
 HEAD_S_MAX: Final = 20.0
 """From the first byte of a request, or the beginning of a connection, to the end of its head."""
 TOO_LONG: Final = f"the headers are longer than {HEAD_BYTES_MAX} bytes"
+BAD_HANDSHAKE: Final = (
+    f"a WebSocket's request line and each of its at most {MAX_NUM_HEADERS} headers may have"
+    f" {MAX_LINE_LENGTH} bytes: name fewer agents, or none for all"
+)
 
 
 class BoundedHttp(HttpToolsProtocol):
@@ -79,13 +86,28 @@ class BoundedHttp(HttpToolsProtocol):
         self.loop.call_later(HEAD_S_MAX, self._check_patience)
 
     def _refuse(self, status: int, detail: str) -> None:
-        problem = ProblemAnswer("about:blank", TITLES[status], status, detail)
-        body = msgspec.json.encode(problem)
-        head = (
-            f"HTTP/1.1 {status} {TITLES[status]}\r\n"
-            "content-type: application/problem+json\r\n"
-            f"content-length: {len(body)}\r\n"
-            "connection: close\r\n\r\n"
-        )
-        self.transport.write(head.encode("ascii") + body)
-        self.transport.close()
+        _refuse(self.transport, status, detail)
+
+
+class BoundedWebSocket(WebSocketsSansIOProtocol):
+    """The protocol of a connection from its upgrade on."""
+
+    def data_received(self, data: bytes) -> None:
+        """Answers a handshake that could not be read, which is dropped in silence otherwise."""
+        super().data_received(data)
+        if self.conn.handshake_exc is not None and not self.transport.is_closing():
+            _refuse(self.transport, 431, BAD_HANDSHAKE)
+
+
+def _refuse(transport: asyncio.Transport, status: int, detail: str) -> None:
+    """The last answer of a connection."""
+    problem = ProblemAnswer("about:blank", TITLES[status], status, detail)
+    body = msgspec.json.encode(problem)
+    head = (
+        f"HTTP/1.1 {status} {TITLES[status]}\r\n"
+        "content-type: application/problem+json\r\n"
+        f"content-length: {len(body)}\r\n"
+        "connection: close\r\n\r\n"
+    )
+    transport.write(head.encode("ascii") + body)
+    transport.close()

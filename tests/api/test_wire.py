@@ -14,11 +14,21 @@ from tests.api.serving import ServedHub, serve
 
 NOT_HTTP = (400, "this is not HTTP/1.1 as the hub understands it")
 TOO_LONG = (431, "the headers are longer than 65536 bytes")
+BAD_HANDSHAKE = (
+    431,
+    "a WebSocket's request line and each of its at most 128 headers may have 8192 bytes: name fewer"
+    " agents, or none for all",
+)
 TOO_LARGE = (413, "the body is larger than 1000000 bytes")
 GET = b"GET /health HTTP/1.1\r\nHost: hub\r\n"
 LOGIN = b"POST /auth/login HTTP/1.1\r\nHost: hub\r\nContent-Type: application/json\r\n"
 CHUNKED = LOGIN + b"Transfer-Encoding: chunked\r\n\r\n"
 MUCH = b"a" * 400_000
+UPGRADE = (
+    b"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+)
+SOCKET = b"GET /ws HTTP/1.1\r\nHost: hub\r\n" + UPGRADE
 
 REQUESTS = [
     ("TLS", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\r\n\r\n", NOT_HTTP),
@@ -44,6 +54,10 @@ REQUESTS = [
     ("endless headers", GET + b"".join(b"X-%d: y\r\n" % i for i in range(60_000)), TOO_LONG),
     ("endless trailer", CHUNKED + b"2\r\n{}\r\n0\r\nX: " + MUCH, TOO_LONG),
     ("endless chunk extension", CHUNKED + b"2;a=" + MUCH, TOO_LONG),
+    ("handshake with a long query", SOCKET.replace(b"/ws", b"/ws?agents=" + MUCH[:8_200]) + b"\r\n",
+     BAD_HANDSHAKE),
+    ("handshake with a long header", SOCKET + b"X: " + MUCH[:8_200] + b"\r\n\r\n", BAD_HANDSHAKE),
+    ("handshake with many headers", SOCKET + b"X: y\r\n" * 130 + b"\r\n", BAD_HANDSHAKE),
     ("length of 1 TB", LOGIN + b"Content-Length: 1000000000000\r\n\r\n", TOO_LARGE),
     ("1 TB announced, not sent", LOGIN + b"Expect: 100-continue\r\nContent-Length: 1000000000000"
      b"\r\n\r\n", TOO_LARGE),
