@@ -57,6 +57,8 @@ class AgentDirectory:
         self._database = database
         self._redis = redis
         self._kept: OrderedDict[UUID, _Kept] = OrderedDict()
+        self._told: OrderedDict[UUID, int] = OrderedDict()
+        """The newest epochs that any hub has told of: a reading from before is not kept."""
         self._lists: OrderedDict[UUID, _Listed] = OrderedDict()
         self._listed = 0
         self._asked: dict[tuple[UUID, UUID], AgentTask] = {}
@@ -82,7 +84,8 @@ class AgentDirectory:
         now = time.monotonic()
         for agent in found:
             kept = self._kept.get(agent.id)
-            if kept is None or kept.agent.epoch <= agent.epoch:
+            known = self._told.get(agent.id, 0) if kept is None else kept.agent.epoch
+            if known <= agent.epoch:
                 self._kept[agent.id] = _Kept(agent, now)
                 self._kept.move_to_end(agent.id)
         while len(self._kept) > KEPT_MAX:
@@ -214,9 +217,13 @@ class AgentDirectory:
         self._forget_list(news.owner)
         for agent_id, epoch in news.epochs:
             self._asked.pop((news.owner, agent_id), None)
+            self._told[agent_id] = max(epoch, self._told.get(agent_id, 0))
+            self._told.move_to_end(agent_id)
             kept = self._kept.get(agent_id)
             if kept is not None and kept.agent.epoch < epoch:
                 del self._kept[agent_id]
+        while len(self._told) > KEPT_MAX:
+            self._told.popitem(last=False)
 
     def _on_subscribed(self, channel: str) -> None:
         # What was told before is lost; what is kept serves only while PostgreSQL is away.

@@ -148,6 +148,26 @@ async def test_a_reading_that_a_change_overtakes_is_not_kept(
     assert [each["name"] for each in await shown(alice.http, "/api/agents")] == ["new"]
 
 
+async def test_a_change_that_another_hub_overtakes_is_not_kept(
+    alice: Account, there: httpx.AsyncClient, hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the transaction here and its telling, another hub commits and tells a newer one."""
+    path = f"/api/agents/{(await make(alice))['id']}"
+    changed = hub.directory.changed
+
+    async def overtaken(told: Any) -> None:
+        monkeypatch.undo()
+        assert (await there.patch(path, json={"name": "newer"})).is_success
+        await hub.broadcasts.caught_up()
+        await changed(told)
+
+    monkeypatch.setattr(hub.directory, "changed", overtaken)
+    assert (await alice.http.patch(path, json={"name": "older"})).is_success
+    for client in (alice.http, there):
+        assert (await shown(client, path))["name"] == "newer"
+        assert [each["name"] for each in await shown(client, "/api/agents")] == ["newer"]
+
+
 async def test_what_nobody_told_of_is_found_in_time(
     alice: Account, hub: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
