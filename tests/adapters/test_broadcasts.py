@@ -150,5 +150,5 @@ async def test_a_redis_that_hangs_is_away(
                 await listening.broadcasts.caught_up()
         finally:
             os.kill(own_redis.pid, signal.SIGCONT)
-        await wait_for(lambda: listening.subscriptions >= 2)
+        await wait_for(lambda: listening.subscriptions >= 2, seconds=30)
         await listening.broadcasts.caught_up()

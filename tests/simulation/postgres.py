@@ -47,9 +47,10 @@ class Pool:
         self.side.client._pool = self
         return Database(self.side.address, self.side.client, self.side.context)
 
-    async def acquire(self) -> "Connection":
+    async def acquire(self, *, timeout: float | None = None) -> "Connection":
         places = self._places.setdefault(present_process(), _Places())
-        await places.room.acquire()
+        async with asyncio.timeout(timeout):
+            await places.room.acquire()
         while places.idle:
             con = places.idle.pop()
             if not con.closed:
@@ -64,7 +65,7 @@ class Pool:
             raise
         return Connection(self)
 
-    async def release(self, con: "Connection") -> None:
+    async def release(self, con: "Connection", *, timeout: float | None = None) -> None:
         places = self._places[present_process()]
         if not con.closed:
             if con.real.is_in_transaction():
@@ -95,6 +96,8 @@ class Connection:
             self.closed = True
             del self._pool.open[self]
             self._pool.side.take_back(self.real)
+
+    terminate = close
 
     async def execute(self, query: str, *args: Any, **options: Any) -> str:
         return await self._ask(query, lambda: self.real.execute(query, *args, **options))

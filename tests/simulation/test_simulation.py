@@ -9,7 +9,7 @@ from tests.simulation.real_side import RealSide
 from tests.simulation.run import run, shrunk
 from tests.simulation.schedule import draw
 
-SEEDS = 100
+SEEDS = 50
 AT_ONCE = 10
 
 
