@@ -273,16 +273,68 @@ OPENED: Final = {
     "leverage": 1,
 }
 LINES: Final = {"agent_id": AGENT_ID, "entries": [ENTRY]}
+SOURCES: Final = {
+    "prices": "prices are streamed from Pyth",
+    "sources": [
+        {
+            "source": "pyth",
+            "kind": "prices",
+            "state": "connected",
+            "connected_since": TIME,
+            "last_message_age_s": 0.3,
+            "errors": 1,
+            "budget_left": None,
+            "stale_symbols": [],
+            "last_error": "the server ended the stream",
+            "retry_at": None,
+            "messages": 86400,
+            "malformed": 0,
+            "dropped": {"jump": 1},
+            "unknown_symbols": [],
+            "held_by": "worker-2",
+        },
+        {
+            "source": "twelvedata",
+            "kind": "candles",
+            "state": "connected",
+            "connected_since": None,
+            "last_message_age_s": 12.0,
+            "errors": 0,
+            "budget_left": {"minute": 6, "day": 640},
+            "stale_symbols": [],
+            "last_error": None,
+            "retry_at": None,
+            "messages": 160,
+            "malformed": 0,
+            "dropped": {},
+            "unknown_symbols": [],
+            "held_by": None,
+        },
+    ],
+}
 SIMULATED: Final = "prices are simulated (seeded random walks; no market is asked)"
-READY: Final = {
+READY: Final[dict[str, Any]] = {
     "ready": True,
     "dependencies": {"database": "ok", "redis": "ok"},
     "prices": SIMULATED,
+    "sources": [
+        {
+            "source": "simulated",
+            "kind": "prices",
+            "state": "computed",
+            "connected_since": None,
+            "last_message_age_s": None,
+            "errors": 0,
+            "budget_left": None,
+            "stale_symbols": [],
+        }
+    ],
     "frozen_shards": [],
 }
 NOT_READY: Final = {
     "ready": False,
-    "dependencies": {"database": "away", "redis": "ok"},
+    "dependencies": {"database": "ok", "redis": "away"},
     "prices": SIMULATED,
+    "sources": [],
     "frozen_shards": [],
 }

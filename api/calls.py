@@ -12,6 +12,7 @@ from api import (
     health,
     market,
     metrics,
+    sources,
     strategies,
     websocket,
 )
@@ -190,6 +191,11 @@ OTHER_CALLS = [
         answers={
             200: Answer("The symbols", market.SymbolsAnswer, {"symbols": ["BTC/USDT"]})
         },
+    ),
+    Call(
+        method="GET", path="/api/market/sources", handler=sources.list_sources, group="market",
+        says="How the sources of prices and candles are doing",
+        answers={200: Answer("The sources", sources.SourcesAnswer, ex.SOURCES)},
     ),
     Call(
         method="GET", path="/ws", handler=websocket.stream, guard="nobody", group="stream",

@@ -17,6 +17,7 @@ from adapters.redis_client import away_as_error, command
 from api.answers import Done, answer
 from api.errors import RETRY_AFTER_S
 from api.hub import Checks, Hub, hub_of
+from api.sources import SourceHealth, sources_of
 
 CHECK_S = 2.0
 State = Literal["ok", "away"]
@@ -36,6 +37,8 @@ class ReadyAnswer(msgspec.Struct, frozen=True):
     dependencies: Dependencies
     prices: str | None
     """Where they come from, in one plain line; null while that is not settled."""
+    sources: list[SourceHealth]
+    """Of prices and candles; GET /api/market/sources says more. Empty while Redis is away."""
     frozen_shards: list[int]
     """Whose events contradict the record: nothing of them is stored until `artic thaw`."""
 
@@ -54,7 +57,8 @@ async def ready(request: Request) -> Response:
     )
     is_ready = database == redis == "ok"
     frozen = await _frozen(hub) if database == "ok" else []
-    told = ReadyAnswer(is_ready, Dependencies(database, redis), hub.prices.says, frozen)
+    sources = await _sources(hub) if redis == "ok" else []
+    told = ReadyAnswer(is_ready, Dependencies(database, redis), hub.prices.says, sources, frozen)
     if is_ready:
         return answer(told)
     return answer(told, 503, {"Retry-After": str(RETRY_AFTER_S)})
@@ -65,6 +69,14 @@ async def _frozen(hub: Hub) -> list[int]:
     try:
         return await frozen_shards(hub.database)
     except DatabaseAway:
+        return []
+
+
+async def _sources(hub: Hub) -> list[SourceHealth]:
+    try:
+        async with away_as_error(), asyncio.timeout(CHECK_S):
+            return [each.in_short() for each in await sources_of(hub)]
+    except (AdapterError, TimeoutError):
         return []
 
 

@@ -9,6 +9,7 @@ from adapters import queue as jobs
 from adapters import redis_keys as keys
 from adapters.db import agents, plans
 from adapters.redis_client import command
+from api import call_examples as ex
 from api.hub import Hub
 from engine.commands import Command, Wanted, decode_command
 from tests.api.conftest import Account
@@ -172,5 +173,6 @@ async def test_health_needs_no_credential(alice: Account) -> None:
         "ready": True,
         "dependencies": {"database": "ok", "redis": "ok"},
         "prices": "prices are simulated (seeded random walks; no market is asked)",
+        "sources": [ex.READY["sources"][0]],
         "frozen_shards": [],
     }
