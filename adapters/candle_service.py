@@ -8,8 +8,7 @@ slot: its own bars.
 import asyncio
 import logging
 from collections.abc import Callable
-from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Protocol
 from uuid import UUID
 
@@ -26,8 +25,9 @@ from adapters.redis_client import AWAY, Redis
 from adapters.settings import Settings
 from engine.frames import TIME, TIMEFRAMES, Floats, Frame
 
-WAIT_S: Final = 4.0
-"""How long an answer waits for candles to be fetched; callers wait five seconds."""
+WAIT_S: Final = 2.5
+"""How long answers wait for candles to be fetched: a thousand callers at once, who wait five
+seconds, still have to be answered after it."""
 POLL_S: Final = 0.1
 BUDGETS_REMEMBERED: Final = 1_000
 
@@ -38,13 +38,15 @@ log = logging.getLogger(__name__)
 class ServedCandles:
     """bars f8[N, 6], oldest first, the unfinished one last where it is known; volume may be NaN.
 
-    fetched_at: Unix seconds, of the source; stale: longer ago than a minute.
+    fetched_at: Unix seconds, of the source; stale: longer ago than a minute. encoded: answers made
+    of them, by their number of bars; many callers get the same.
     """
 
     source: str
     fetched_at: float
     stale: bool
     bars: Floats
+    encoded: dict[int, bytes] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -87,6 +89,7 @@ class CandleService:
         self._clock = clock
         self._own_keys = own_keys
         self.store = CandleStore(redis)
+        self._serving: dict[tuple[WindowName, UUID | None], asyncio.Task[ServedCandles | None]] = {}
         self._waiting: dict[WindowName, _Waiter] = {}
         self._poll: asyncio.Task[None] | None = None
         self._budgets: dict[str, CandleBudget] = {}
@@ -94,10 +97,10 @@ class CandleService:
 
     async def close(self) -> None:
         """Ends what is under way."""
-        if self._poll is not None:
-            self._poll.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._poll
+        tasks = [*self._serving.values(), *([] if self._poll is None else [self._poll])]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         await self._client.aclose()
 
     async def candles(
@@ -105,24 +108,35 @@ class CandleService:
     ) -> ServedCandles | None:
         """The best there is within some seconds; None where there was never anything.
 
-        frame: the newest one.
+        frame: the newest one. Those who ask for the same at once get one answer.
         """
-        name, now = (symbol, timeframe), self._clock()
+        name = (symbol, timeframe)
         if self._prices.live is None:
-            return await self._seen(name, frame, now)
+            return await self._seen(name, frame, self._clock())
+        key = await self._own_keys.twelve_data_key(user_id)
+        whose = None if key is None else user_id
+        serving = self._serving.get((name, whose))
+        if serving is None:
+            serving = asyncio.create_task(self._serve(name, key))
+            self._serving[name, whose] = serving
+            serving.add_done_callback(lambda _: self._serving.pop((name, whose), None))
+        return await asyncio.shield(serving)
+
+    async def _serve(self, name: WindowName, own_key: str | None) -> ServedCandles | None:
+        now = self._clock()
         kept = (await self.store.get([name])).get(name)
         if kept is None or now - kept.fetched_at > CANDLES_FRESH_S:
-            await self._prices.follow(symbol)
-            if not await self._fetch_with_own_key(name, user_id):
+            await self._prices.follow(name[0])
+            if own_key is None or not await self._fetch_with(name, own_key):
                 await self._wait(name, now)
             kept = (await self.store.get([name])).get(name)
         now = self._clock()
         if kept is not None and now - kept.fetched_at <= CANDLES_FRESH_S:
-            return _fetched(kept, timeframe, stale=False, now=now)
+            return _fetched(kept, name[1], stale=False, now=now)
         seen = await self._seen(name, await self._prices.market.newest(), now)
         if seen is not None and not seen.stale:
             return seen
-        return None if kept is None else _fetched(kept, timeframe, stale=True, now=now)
+        return None if kept is None else _fetched(kept, name[1], stale=True, now=now)
 
     async def _seen(
         self, name: WindowName, frame: Frame | None, now: float
@@ -139,15 +153,12 @@ class CandleService:
         is_stale = frame.slot < now - CANDLES_FRESH_S
         return ServedCandles(frame.source, float(frame.slot), is_stale, window.candles.T)
 
-    async def _fetch_with_own_key(self, name: WindowName, user_id: UUID) -> bool:
-        """Fetches with the user's own key and budget; False where that was not to be."""
-        key = await self._own_keys.twelve_data_key(user_id)
-        if key is None:
-            return False
+    async def _fetch_with(self, name: WindowName, key: str) -> bool:
+        """Fetches with a user's own key and its budget; False where that was not to be."""
         budget = self._budgets.setdefault(key, CandleBudget(self._redis, key, self._clock))
         while len(self._budgets) > BUDGETS_REMEMBERED:
             del self._budgets[next(iter(self._budgets))]
-        if not await self.store.take_off(name, f"user {user_id}"):
+        if not await self.store.take_off(name, "a user's own key"):
             return False
         if not await budget.take():
             await self.store.land(name)
@@ -157,7 +168,7 @@ class CandleService:
         try:
             await self.store.put(name, await source.fetch(*name))
         except CandleError as error:
-            log.info("candles with a user's own key: %s", error, extra={"user_id": str(user_id)})
+            log.info("candles with a user's own key: %s", error)
             await self.store.land(name)
             return False
         return True

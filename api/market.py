@@ -9,6 +9,7 @@ from msgspec import Meta
 from starlette.requests import Request
 from starlette.responses import Response
 
+from adapters.candle_service import ServedCandles
 from adapters.live_table import LivePrice
 from adapters.redis_client import away_as_error
 from api.agent_bodies import SYMBOL_CHARACTERS_MAX, Timeframe, no_prices_for, spell_symbol
@@ -144,19 +145,25 @@ async def get_candles(request: Request) -> Response:
         found = await hub.candles.candles(symbol, query.timeframe, caller.user_id, frame)
     if found is None:
         raise away(f"every source of candles of {symbol}")
-    return answer(
-        CandlesAnswer(
-            symbol=symbol,
-            timeframe=query.timeframe,
-            source=found.source,
-            fetched_at=iso_seconds(found.fetched_at),
-            stale=found.stale,
-            candles=[
-                Candle(int(time), o, high, low, close, None if math.isnan(volume) else volume)
-                for time, o, high, low, close, volume in found.bars[-query.limit :].tolist()
-            ],
-        )
+    if (encoded := found.encoded.get(query.limit)) is None:
+        encoded = _encoded(symbol, query.timeframe, found, query.limit)
+        found.encoded[query.limit] = encoded
+    return Response(encoded, media_type="application/json")
+
+
+def _encoded(symbol: str, timeframe: Timeframe, found: ServedCandles, limit: int) -> bytes:
+    told = CandlesAnswer(
+        symbol=symbol,
+        timeframe=timeframe,
+        source=found.source,
+        fetched_at=iso_seconds(found.fetched_at),
+        stale=found.stale,
+        candles=[
+            Candle(int(time), o, high, low, close, None if math.isnan(volume) else volume)
+            for time, o, high, low, close, volume in found.bars[-limit:].tolist()
+        ],
     )
+    return msgspec.json.encode(told)
 
 
 async def list_symbols(request: Request) -> Response:

@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Callable
 
-from bench import density, first_tick, hub, plans, strategies, trades
+from bench import candle_rush, density, first_tick, hub, plans, soak, strategies, trades
 
 Measurement = tuple[Callable[[list[str]], int], list[str], list[str]]
 
@@ -24,6 +24,8 @@ MEASUREMENTS: dict[str, Measurement] = {
         ["--seconds", "1", "--rounds", "3", "--agents", "2000", "--sockets", "200"],
         [],
     ),
+    "soak": (soak.main, ["--seconds", "60"], []),
+    "candle-rush": (candle_rush.main, ["--users", "10", "--symbols", "10"], []),
 }
 """By name: what runs, its arguments in the short set, and at full size."""
 

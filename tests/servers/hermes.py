@@ -20,6 +20,7 @@ from tests.servers.wire import Asked, WireServer, begin_stream, respond, write_c
 KEEP_ALIVE_S = 15.0
 SLOW_BYTES = 1_000_000
 """What a reader may leave unread before it is dropped."""
+STREAM = "/v2/updates/price/stream"
 KEY = "a-key-of-pyth"
 PRICES = {"BTC": 61409.93501, "ETH": 3012.5, "SOL": 151.25, "BONK": 0.0000242, "USDT": 1.0}
 
@@ -86,6 +87,11 @@ class HermesServer:
         """Its base, with a path, as the present one has."""
         return f"http://127.0.0.1:{self.wire.port}/hermes"
 
+    @property
+    def streams_asked(self) -> int:
+        """How many streams were asked for so far."""
+        return self.requests[STREAM]
+
     def say(self, text: bytes) -> None:
         """Puts these bytes into every stream."""
         for queue in self._pending:
@@ -101,6 +107,11 @@ class HermesServer:
         for queue in self._pending:
             queue.put_nowait(None)
 
+    def stall(self) -> None:
+        """The streams there are stay open and say nothing any more; new ones are well."""
+        for queue in self._pending:
+            queue.put_nowait(STALL)
+
     async def _handle(self, asked: Asked, writer: asyncio.StreamWriter) -> None:
         path = asked.path.removeprefix("/hermes")
         self.requests[path] += 1
@@ -113,7 +124,7 @@ class HermesServer:
             return respond(writer, 401, b"missing or unknown API key", "text/plain")
         if path == "/v2/price_feeds":
             return respond(writer, 200, json.dumps(self._listed(asked)).encode())
-        if path not in {"/v2/updates/price/stream", "/v2/updates/price/latest"}:
+        if path not in {STREAM, "/v2/updates/price/latest"}:
             return respond(writer, 404, b"", "text/plain")
         by_id = {feed.feed_id: feed for feed in self.feeds.values()}
         ids = [feed_id.lower().removeprefix("0x") for feed_id in asked.values("ids[]")]
@@ -138,6 +149,11 @@ class HermesServer:
             if part in f"crypto.{feed.base.lower()}/usd"
         ]
 
+    async def _until_left(self, writer: asyncio.StreamWriter) -> None:
+        """Waits until the client closes its socket."""
+        reader = self.wire.reader_of(writer)
+        await reader.read(1)
+
     async def _stream(self, feeds: list[Feed], writer: asyncio.StreamWriter) -> None:
         queue: asyncio.Queue[bytes | None] = asyncio.Queue()
         self._pending.append(queue)
@@ -155,6 +171,9 @@ class HermesServer:
                     return
                 if said is None:
                     break
+                if said is STALL:
+                    await self._until_left(writer)
+                    return
                 if said:
                     write_chunk(writer, said)
                 elif self.faults.stalled:
@@ -176,6 +195,10 @@ class HermesServer:
         finally:
             self._pending.remove(queue)
             self.open_streams -= 1
+
+
+STALL = b"stall"
+"""Put into a stream's queue, it is not said: the stream falls silent."""
 
 
 def _update(feeds: list[Feed]) -> dict[str, object]:

@@ -30,7 +30,7 @@ class WireServer:
         self.connections = 0
         self._handle = handle
         self._server: asyncio.Server | None = None
-        self._writers: set[asyncio.StreamWriter] = set()
+        self._writers: dict[asyncio.StreamWriter, asyncio.StreamReader] = {}
         self._serving: set[asyncio.Task[None]] = set()
         self.port = 0
 
@@ -50,6 +50,10 @@ class WireServer:
             await self._server.wait_closed()
             self._server = None
 
+    def reader_of(self, writer: asyncio.StreamWriter) -> asyncio.StreamReader:
+        """What a client still says, which is its end."""
+        return self._writers[writer]
+
     def break_off(self) -> None:
         """Resets every connection, in the middle of whatever it says."""
         for writer in list(self._writers):
@@ -62,7 +66,7 @@ class WireServer:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
-        self._writers.add(writer)
+        self._writers[writer] = reader
         try:
             while (asked := await _read(reader)) is not None:
                 await self._handle(asked, writer)
@@ -70,7 +74,7 @@ class WireServer:
         except (ConnectionError, asyncio.IncompleteReadError):
             pass
         finally:
-            self._writers.discard(writer)
+            del self._writers[writer]
             writer.close()
 
 

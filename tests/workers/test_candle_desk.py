@@ -33,6 +33,12 @@ async def server() -> AsyncIterator[TwelveDataServer]:
         yield server
 
 
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A busy machine answers later."""
+    monkeypatch.setattr("adapters.candle_service.WAIT_S", 10.0)
+
+
 @pytest.fixture
 def live(settings: Settings, server: TwelveDataServer) -> Settings:
     return replace(
