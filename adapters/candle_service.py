@@ -25,7 +25,7 @@ from adapters.redis_client import AWAY, Redis
 from adapters.settings import Settings
 from engine.frames import TIME, TIMEFRAMES, Floats, Frame
 
-WAIT_S: Final = 2.5
+WAIT_S: Final = 2.0
 """How long answers wait for candles to be fetched: a thousand callers at once, who wait five
 seconds, still have to be answered after it."""
 POLL_S: Final = 0.1
@@ -108,7 +108,8 @@ class CandleService:
     ) -> ServedCandles | None:
         """The best there is within some seconds; None where there was never anything.
 
-        frame: the newest one. Those who ask for the same at once get one answer.
+        frame: the newest one, of a function source. Those who ask for the same at once get one
+        answer.
         """
         name = (symbol, timeframe)
         if self._prices.live is None:

@@ -141,7 +141,7 @@ async def get_candles(request: Request) -> Response:
     query = read_query(request, ReadCandles)
     symbol = known_symbol(hub, query.symbol)
     async with away_as_error():
-        frame = await hub.sights.newest_frame()
+        frame = None if hub.prices.live else await hub.sights.newest_frame()
         found = await hub.candles.candles(symbol, query.timeframe, caller.user_id, frame)
     if found is None:
         raise away(f"every source of candles of {symbol}")

@@ -122,7 +122,7 @@ def _report(
     errors: list[str],
 ) -> int:
     answers = [told for rush in rushes for told in rush]
-    slowest = max(told.seconds for told in answers)
+    slowest = _slowest(answers)
     statuses = Counter(told.status for told in answers)
     most = candles.most_in(60)
     twice = _asked_twice(candles)
@@ -135,7 +135,10 @@ def _report(
             for n, rush in enumerate(rushes, 1)
         },
         "answers with 100 bars": sum(told.bars == 100 for told in answers),
-        "median and slowest caller, s": f"{_median(answers):.2f}, {slowest:.2f}",
+        **{
+            f"rush {n}: median and slowest caller, s": f"{_median(rush):.2f}, {_slowest(rush):.2f}"
+            for n, rush in enumerate(rushes, 1)
+        },
         "TwelveData: requests": len(candles.asked),
         "TwelveData: most in any 60 s": most,
         "TwelveData: the same within 60 s": len(twice),
@@ -154,6 +157,10 @@ def _report(
     for problem in problems:
         print(f"FAILED: {problem}", file=sys.stderr)
     return 1 if problems else 0
+
+
+def _slowest(answers: Sequence[Told]) -> float:
+    return max(told.seconds for told in answers)
 
 
 def _median(answers: Sequence[Told]) -> float:

@@ -28,8 +28,8 @@ SYMBOLS = ("BTC/USDT", "ETH/USDT", "SOL/USDT")
 STRATEGIES = ("simple_momentum", "momentum_breakout", "bollinger_reversion")
 WARM_UP_S = 20.0
 """Until every agent has ticked on a live price, and every process has loaded what it needs."""
-GROWTH_MAX = 0.08
-"""Of the memory of a process, from the first quarter of the run to the last."""
+GROWTH_MAX = 0.05
+"""Of the memory of a process, from the second quarter of the run to the last."""
 GROWTH_BYTES = 6 * 2**20
 SETTLE_S = 3.0
 
@@ -201,8 +201,11 @@ def _report(
         "slots with a stale price": sum(age > PRICE_STALE_S for age in ages),
         "fills": len(known),
         "fills on a stale price": len(stale),
-        "memory, first quarter to last": {
-            part: f"{of:+.1%} ({size / 2**20:+.1f} MB)" for part, (of, size) in grown.items()
+        **{
+            f"memory of {part}, MB in each quarter": ", ".join(
+                f"{size / 2**20:.1f}" for size in _quarters(watch.memory[part])
+            )
+            for part in grown
         },
     }
     title = f"{options.agents} agents on prices of Pyth; {machine.described()}"
@@ -212,11 +215,16 @@ def _report(
     return 1 if problems else 0
 
 
-def _growth(sizes: list[int]) -> tuple[float, int]:
-    """From the median of the first quarter to that of the last: as a fraction, and in bytes."""
+def _quarters(sizes: list[int]) -> list[int]:
+    """The median of each quarter of a run."""
     quarter = len(sizes) // 4
-    first, last = sorted(sizes[:quarter])[quarter // 2], sorted(sizes[-quarter:])[quarter // 2]
-    return last / first - 1, last - first
+    return [sorted(sizes[n * quarter : (n + 1) * quarter])[quarter // 2] for n in range(4)]
+
+
+def _growth(sizes: list[int]) -> tuple[float, int]:
+    """From the second quarter, when every cache has filled up, to the last: fraction and bytes."""
+    _, second, _, last = _quarters(sizes)
+    return last / second - 1, last - second
 
 
 def main(argv: list[str] | None = None) -> int:
