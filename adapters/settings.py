@@ -204,7 +204,7 @@ class Settings:
     requests_per_minute: int = _setting(
         "ARTIC_REQUESTS_PER_MINUTE",
         read.whole_number(0, 10**9),
-        "requests of one user to one hub process; 0: no limit",
+        "of one user to one hub process, or of one address without a credential; 0: no limit",
         default="6000",
     )
     plans_per_user: int = _setting(

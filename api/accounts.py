@@ -1,6 +1,5 @@
 """Accounts: register, log in, refresh, log out, API keys, and who am I."""
 
-import ipaddress
 import logging
 import re
 from collections.abc import Mapping
@@ -28,14 +27,13 @@ from api.auth import caller_of, unauthorized
 from api.bodies import Body, Check, Nothing, read_body
 from api.errors import Problem, too_many
 from api.hub import Hub, hub_of
+from api.networks import network_of
 
 log = logging.getLogger("artic.hub")
 
 PASSWORD_CHARACTERS_MAX = 1024
 EMAIL_CHARACTERS_MAX = 254
 TOKEN_CHARACTERS_MAX = 200
-IPV6_NETWORK_BITS = 64
-"""What one IPv6 customer has: single addresses cost them nothing."""
 
 
 ADDRESS = r"^[^\s@]+@[^\s@]+\.[^\s@]+$"
@@ -141,6 +139,7 @@ async def refresh(request: Request) -> Response:
     One that comes back was copied by somebody: its login ends everywhere, the thief's too.
     """
     hub = hub_of(request)
+    _count_request(request)
     body = await read_body(request, RefreshBody)
     token = new_refresh_token()
     rotation = await logins.rotate_refresh_token(
@@ -160,6 +159,7 @@ async def refresh(request: Request) -> Response:
 async def log_out(request: Request) -> Response:
     """POST /auth/logout: ends the login of a refresh token; 204 also if it had ended before."""
     hub = hub_of(request)
+    _count_request(request)
     body = await read_body(request, RefreshBody)
     token_hash = refresh_token_hash(body.refresh_token)
     family_id = await logins.revoke_family_of(hub.database, token_hash)
@@ -218,15 +218,8 @@ async def _count_attempt(request: Request, kind: Kind, email: str) -> None:
         raise too_many("attempts", wait_s)
 
 
-def network_of(request: Request) -> str:
-    """The caller's address; of IPv6 the network. Proxies that uvicorn trusts have named it."""
-    text = "" if request.client is None else request.client.host
-    try:
-        address = ipaddress.ip_address(text)
-    except ValueError:
-        return text  # a Unix socket, or whatever a proxy said
-    if isinstance(address, ipaddress.IPv6Address):
-        if address.ipv4_mapped is not None:
-            return str(address.ipv4_mapped)
-        return str(ipaddress.ip_network((int(address), IPV6_NETWORK_BITS), strict=False))
-    return str(address)
+def _count_request(request: Request) -> None:
+    """Problem 429 for more requests from one address than one user may make."""
+    wait_s = hub_of(request).requests.wait_s(network_of(request))
+    if wait_s:
+        raise too_many("requests", wait_s)

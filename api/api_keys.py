@@ -57,6 +57,11 @@ class ApiKeys:
             self._remember(user_id, key_hash)
         return user_id
 
+    def is_guess(self, key: str) -> bool:
+        """Whether only PostgreSQL can say that it is nobody's."""
+        key_hash = api_key_hash(key)
+        return key_hash is not None and key_hash not in self._seen
+
     async def _kept(self, key_hash: str) -> UUID | None:
         """Whose key it is by memory, if it was good lately and nobody has told otherwise."""
         seen = self._seen.get(key_hash)

@@ -1,7 +1,7 @@
 """Who is calling: the access token or API key of a request, or 401.
 
 For a token no database is asked: it says its user, and every query is scoped to that user. The
-gate in front of /api (api/gate.py) finds out once; handlers ask caller_of.
+layer in front of all handlers (api/front.py) finds out once; handlers ask caller_of.
 """
 
 import hmac
@@ -12,8 +12,9 @@ from starlette.requests import Request
 from adapters.tokens import AccessClaims, TokenRefused
 from api.bodies import usual_uuid
 from api.callers import Caller
-from api.errors import Problem, not_found
+from api.errors import Problem, not_found, too_many
 from api.hub import Hub, hub_of
+from api.networks import network_of
 
 AUTHORIZATION = b"authorization"
 INTERNAL_HEADER = "x-internal-secret"
@@ -54,6 +55,8 @@ async def find_caller(request: Request) -> Caller:
     key = request.headers.get(API_KEY_HEADER)
     if key is None:
         raise unauthorized(NO_CREDENTIAL)
+    if hub.api_keys.is_guess(key) and (wait_s := hub.requests.wait_s(network_of(request))):
+        raise too_many("requests", wait_s)  # PostgreSQL is not asked for guesses without end
     user_id = await hub.api_keys.user_of(key)
     if user_id is None:
         raise unauthorized("the API key is not valid")

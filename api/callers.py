@@ -12,6 +12,7 @@ from typing import Protocol
 from uuid import UUID
 
 KEPT_MAX = 20_000
+HEADER_BYTES_MAX = 1_024
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,13 @@ class Callers:
         return caller
 
     def keep(self, header: bytes, caller: Caller, family_id: UUID, expires_at: float) -> None:
-        """Remembers whom a token speaks for until it expires (Unix seconds)."""
+        """Remembers whom a token speaks for until it expires (Unix seconds).
+
+        Not for a header that is longer than any of ours: spaces around a token are allowed, and
+        there are many ways to put them.
+        """
+        if len(header) > HEADER_BYTES_MAX:
+            return
         self._kept[header] = (caller, family_id, expires_at)
         if len(self._kept) > KEPT_MAX:
             self._kept.popitem(last=False)

@@ -52,14 +52,14 @@ ACCOUNT_CALLS = [
         group="accounts", says="Get a new pair of tokens",
         takes=Takes((accounts.RefreshBody,), {"token": ex.REFRESH}),
         answers={200: Answer("Tokens", accounts.TokensAnswer, ex.TOKENS)},
-        refusals=(401, 503),
+        refusals=(401, 429, 503),
     ),
     Call(
         method="POST", path="/auth/logout", handler=accounts.log_out, guard="nobody",
         group="accounts", says="End a login everywhere",
         takes=Takes((accounts.RefreshBody,), {"token": ex.REFRESH}),
         answers={204: Answer("The login has ended")},
-        refusals=(503,),
+        refusals=(429, 503),
     ),
     Call(
         method="GET", path="/api/me", handler=accounts.me, group="accounts", says="Who am I",

@@ -141,6 +141,13 @@ def test_tokens_are_pinned(settings: Settings) -> None:
             ours.read(forged(settings, **changes))
 
 
+def test_a_hub_whose_clock_is_ahead_issues_good_tokens() -> None:
+    ahead = datetime.now(UTC) + timedelta(seconds=5)
+    tokens_of_two = AccessTokens([SECRET]), AccessTokens([SECRET])
+    user = uuid4()
+    assert tokens_of_two[1].read(tokens_of_two[0].issue(user, uuid4(), ahead)).user_id == user
+
+
 def test_a_signing_key_can_be_replaced() -> None:
     user, family = uuid4(), uuid4()
     old = AccessTokens([OLD_SECRET]).issue(user, family)

@@ -19,6 +19,14 @@ class Logins:
         return family_id in self.ended
 
 
+def test_a_long_way_to_write_a_token_is_not_kept() -> None:
+    known = Callers(Logins(), lambda: 0.0)
+    header = b"Bearer " + b" " * 60_000 + b"one"
+    known.keep(header, Caller(uuid4(), uuid4()), uuid4(), expires_at=60.0)
+    assert known.find(header) is None
+    assert len(known) == 0
+
+
 def test_a_caller_is_known_by_the_very_text_until_it_expires() -> None:
     now = 1000.0
     known = Callers(Logins(), lambda: now)

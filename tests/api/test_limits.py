@@ -14,8 +14,8 @@ from starlette.requests import Request
 from adapters.redis_client import command
 from adapters.settings import Settings, load_settings
 from api import request_limit
-from api.accounts import network_of
 from api.hub import Hub
+from api.networks import network_of
 from api.request_limit import RequestLimit
 from tests.api.conftest import Account
 
@@ -132,6 +132,24 @@ async def test_requests_of_a_user_are_limited_by_whatever_credential(
     assert (await http.get("/health")).status_code == 200
     for _ in range(5):  # who is nobody has no allowance to use up
         assert (await http.get("/api/me", headers={"X-API-Key": "x"})).status_code == 401
+
+
+async def test_who_has_no_credential_is_counted_by_address(app: Starlette, hub: Hub) -> None:
+    """Where PostgreSQL would be asked: nobody makes it look up guesses without end."""
+    hub.requests = RequestLimit(3)
+    guess = {"X-API-Key": "ak_" + "x" * 43}
+    token = {"refresh_token": "rt_x"}
+    async with client_at(app, "192.0.2.1") as one, client_at(app, "192.0.2.2") as other:
+        assert (await one.get("/api/me", headers=guess)).status_code == 401
+        assert (await one.post("/auth/refresh", json=token)).status_code == 401
+        assert (await one.post("/auth/logout", json=token)).status_code == 204
+        for answer in (
+            await one.get("/api/me", headers=guess),
+            await one.post("/auth/refresh", json=token),
+            await one.post("/auth/logout", json=token),
+        ):
+            check_refused(answer, "too many requests, try again later")
+        assert (await other.post("/auth/refresh", json=token)).status_code == 401
 
 
 async def test_no_limit_is_said_as_null(hub: Hub, alice: Account, settings: Settings) -> None:
