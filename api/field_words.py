@@ -39,15 +39,25 @@ FIELD_WORDS: Mapping[str, str] = {
     "confirm": "the word itself, so that nobody stops everything by mistake",
     # risk
     "max_position_usd": "USD, the most that a position may be worth when it is opened",
-    "stop_loss_pct": "per cent of the price from the entry (2.0 is 2 %)",
-    "take_profit_pct": "per cent of the price from the entry (4.0 is 4 %)",
+    "stop_loss_pct": "per cent of the entry price (2.0 is 2 %); with `fixed`",
+    "take_profit_pct": "per cent of the entry price (4.0 is 4 %); with `fixed`",
     "leverage": "margin is notional / leverage; a loss that reaches the margin liquidates",
-    "tp_sl_mode": "`fixed`: stop and target by per cent; `dynamic`: by the ATR",
-    "atr_multiple": "stop, in ATRs from the entry (dynamic)",
-    "reward_risk_ratio": "target, in distances of the stop (dynamic)",
-    "trailing_stop_pct": "per cent below the best price since the entry; null: none",
-    "max_session_loss_usd": "USD; a loss since the start that reaches it closes and stops",
-    "max_drawdown_pct": "per cent below the best result; reaching it closes and stops",
+    "tp_sl_mode": "`fixed`: stop and target by per cent; `dynamic`: by the ATR of the entry",
+    "atr_multiple": "distance of the stop from the entry, in ATR(14); with `dynamic`",
+    "reward_risk_ratio": "distance of the target, in distances of the stop; with `dynamic`",
+    "trailing_stop_pct": "a stop so many per cent behind the best price since the entry; null: "
+    "none",
+    "max_session_loss_usd": "USD; a loss since the start that reaches it closes and stops; null: "
+    "no limit",
+    "max_drawdown_pct": "per cent of max_position_usd and what the session had won at its best; a "
+    "fall from there that reaches it closes and stops; null: no limit",
+    "break_even_pct": "a move in favour, in per cent of the entry, after which the stop is where "
+    "nothing is lost; null: none",
+    "time_stop_seconds": "a position that is so old is closed; null: none",
+    "cooldown_seconds": "for so long after a losing trade nothing is opened; null: none",
+    "max_trades_per_day": "positions that may be opened on one UTC day; null: no limit",
+    "sizing_mode": "`fixed`: all of max_position_usd; `kelly`: a fraction by the agent's own "
+    "closed trades; `vol_scaling`: a fraction by the volatility of the market",
     "fee_bps": "basis points of the notional, for opening and for closing",
     "slippage_bps": "basis points by which every fill is worse than the price",
     # status and trades

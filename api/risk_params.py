@@ -49,10 +49,6 @@ def _usd(value: float) -> str | None:
     return at_most_decimals(value, USD_DECIMALS)
 
 
-def _says(description: str) -> Meta:
-    return Meta(description=description)
-
-
 Pct = Annotated[float, Meta(gt=0, le=PCT_MAX)]
 Multiple = Annotated[float, Meta(ge=0.01, le=100)]
 Bps = Annotated[float, Meta(ge=0, le=655.35)]
@@ -81,43 +77,20 @@ class RiskParams(Body, frozen=True, kw_only=True):
         "break_even_pct": _coarse,
     }
 
-    max_position_usd: Annotated[PositionUsd, _says("no position's notional is above it")] = 100.0
-    stop_loss_pct: Annotated[Pct, _says("per cent of the entry price, with `fixed`")] = 2.0
-    take_profit_pct: Annotated[Pct, _says("per cent of the entry price, with `fixed`")] = 4.0
-    leverage: Annotated[int, Meta(ge=1, le=125, description="margin = notional / leverage")] = 1
-    tp_sl_mode: Annotated[
-        Literal["fixed", "dynamic"],
-        _says("dynamic: stop at atr_multiple x ATR(14), target at reward_risk_ratio x that"),
-    ] = "fixed"
-    atr_multiple: Annotated[Multiple, _says("distance of a dynamic stop, in ATR(14)")] = 2.0
-    reward_risk_ratio: Annotated[
-        Multiple, _says("distance of a dynamic target, in distances of the stop")
-    ] = 2.0
-    trailing_stop_pct: Annotated[
-        Trailing | None, _says("per cent behind the best price since the entry")
-    ] = None
-    max_session_loss_usd: Annotated[
-        LossUsd | None, _says("a session that has lost so much is over: closed and stopped")
-    ] = None
-    max_drawdown_pct: Annotated[
-        Share | None,
-        _says("the same for a fall from the session's peak, per cent of max_position_usd + P&L"),
-    ] = None
-    fee_bps: Annotated[Bps, _says("of the notional, on both sides")] = 10.0
-    slippage_bps: Annotated[Bps, _says("by which a fill is worse than the price")] = 1.0
-    break_even_pct: Annotated[
-        Share | None, _says("a move in favour after which the stop is where nothing is lost")
-    ] = None
-    time_stop_seconds: Annotated[Seconds | None, _says("a position that is so old is closed")] = (
-        None
-    )
-    cooldown_seconds: Annotated[
-        Seconds | None, _says("nothing is opened for so long after a losing trade")
-    ] = None
-    max_trades_per_day: Annotated[TradesPerDay | None, _says("positions opened on one UTC day")] = (
-        None
-    )
-    sizing_mode: Annotated[
-        Literal["fixed", "kelly", "vol_scaling"],
-        _says("fixed: all of max_position_usd; the others: a fraction of it"),
-    ] = "fixed"
+    max_position_usd: PositionUsd = 100.0
+    stop_loss_pct: Pct = 2.0
+    take_profit_pct: Pct = 4.0
+    leverage: Annotated[int, Meta(ge=1, le=125)] = 1
+    tp_sl_mode: Literal["fixed", "dynamic"] = "fixed"
+    atr_multiple: Multiple = 2.0
+    reward_risk_ratio: Multiple = 2.0
+    trailing_stop_pct: Trailing | None = None
+    max_session_loss_usd: LossUsd | None = None
+    max_drawdown_pct: Share | None = None
+    fee_bps: Bps = 10.0
+    slippage_bps: Bps = 1.0
+    break_even_pct: Share | None = None
+    time_stop_seconds: Seconds | None = None
+    cooldown_seconds: Seconds | None = None
+    max_trades_per_day: TradesPerDay | None = None
+    sizing_mode: Literal["fixed", "kelly", "vol_scaling"] = "fixed"
