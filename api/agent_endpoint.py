@@ -25,7 +25,8 @@ from api.risk_params import (
     USD_DECIMALS,
     at_most_decimals,
 )
-from api.status import AgentStatus, StatusWord
+from api.status import AgentStatus
+from api.status_words import StatusWord
 
 Amount = Annotated[float, Meta(gt=0, le=POSITION_USD_MAX)]
 Fraction = Annotated[float, Meta(gt=0, le=PCT_MAX / 100)]

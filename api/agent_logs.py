@@ -25,7 +25,7 @@ from api.bodies import Body, Check, read_query
 from api.errors import FieldError, bad_input
 from api.hub import Hub, hub_of
 from api.live_agents import held_of
-from api.status import row_of
+from api.status_words import row_of
 from api.tick_lines import (
     TICK_LINES_SLOTS,
     Held,

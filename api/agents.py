@@ -14,14 +14,14 @@ from adapters.db.agents import Agent
 from adapters.db.repeatable import OtherBody, RequestKey
 from adapters.redis_client import away_as_error
 from api import commands
-from api.agent_answers import encode_agent, encode_elsewhere, is_unsettled
+from api.agent_answers import encode_elsewhere, tell
 from api.agent_bodies import read_configuration
 from api.answers import encoded_answer, no_content
 from api.auth import agent_id_of, caller_of
 from api.bodies import Body, Nothing, read_body, read_json
 from api.errors import FieldError, bad_input, not_found
 from api.hub import Hub, hub_of
-from api.status import status_word
+from api.status_words import NO_STATE, is_unsettled, state_of
 
 IDEMPOTENCY_HEADER = "Idempotency-Key"
 
@@ -72,15 +72,15 @@ async def get_agent(request: Request) -> Response:
     hub = hub_of(request)
     agent = await known_agent(request)
     found = await hub.rows.row(agent.shard, agent.row)
-    row = None if found is None else found[1]
-    told = hub.answers.find_by_row(agent, found)
-    if told is None and is_unsettled(agent, row):
-        agent = await hub.directory.again(agent) or _gone()
-        found = await hub.rows.row(agent.shard, agent.row)
-        row = None if found is None else found[1]
+    told = hub.answers.find(agent, found)
+    if told is None:
+        if is_unsettled(agent, state_of(agent, None if found is None else found[1])):
+            agent = await hub.directory.again(agent) or _gone()
+            found = await hub.rows.row(agent.shard, agent.row)
+        told = hub.answers.make(agent, found)
     if await hub.statuses.running_elsewhere([agent]):
         return encoded_answer(encode_elsewhere(agent))
-    return encoded_answer(hub.shims.shown(agent, told or hub.answers.make(agent, row))[1])
+    return encoded_answer(hub.shims.shown(agent, told).encoded)
 
 
 async def start_agent(request: Request) -> Response:
@@ -137,8 +137,8 @@ async def own_agent(request: Request) -> Agent:
 
 async def row_answer(hub: Hub, agent: Agent) -> Response:
     """An agent that was just changed, with its status by its row."""
-    told = hub.answers.make(agent, await commands.read_row(hub, agent))
-    return encoded_answer(hub.shims.shown(agent, told)[1])
+    told = tell(agent, state_of(agent, await commands.read_row(hub, agent)))
+    return encoded_answer(hub.shims.shown(agent, told).encoded)
 
 
 def _gone() -> NoReturn:
@@ -146,8 +146,7 @@ def _gone() -> NoReturn:
 
 
 def _first_answer(agent: Agent) -> bytes:
-    word, detail = status_word(agent, None)
-    return encode_agent(agent, word, detail)
+    return tell(agent, NO_STATE).encoded
 
 
 def _created(agent_id: UUID, encoded: bytes) -> Response:

@@ -37,6 +37,7 @@ from api.directory import AgentDirectory
 from api.docs import documentation
 from api.front import Front
 from api.hub import Hub
+from api.listed_agents import ListsOfAgents
 from api.live import LiveFeed
 from api.logins import Logins
 from api.paths import Paths
@@ -135,6 +136,7 @@ async def open_hub(settings: Settings, source: PriceSource | None = None) -> Asy
             rows=rows,
             statuses=Statuses(state_redis, directory, rows, sights),
             answers=AgentAnswers(),
+            lists=ListsOfAgents(),
             trade_sums=TradeSums(database, clock),
             live=live,
             tokens=AccessTokens(settings.jwt_secrets),

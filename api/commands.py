@@ -28,7 +28,7 @@ from api.agent_bodies import AgentConfiguration
 from api.auth import unauthorized
 from api.errors import Problem, away, not_found
 from api.hub import Hub
-from api.status import row_of
+from api.status_words import row_of
 from engine.rows import RowStatus
 from strategies import catalog
 

@@ -12,6 +12,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from uuid import UUID
 
 from adapters import redis_keys as keys
@@ -26,6 +27,8 @@ from adapters.redis_client import Redis, away_as_error
 KEPT_MAX = 100_000
 LISTED_MAX = 100_000
 """Agents in all the lists that are kept."""
+KEPT_AT_ONCE = 1_000
+"""Before others run."""
 KEPT_S = 60.0
 PATIENCE_S = 0.5
 """How long a read waits for PostgreSQL where an answer is at hand."""
@@ -84,7 +87,12 @@ class AgentDirectory:
         now = time.monotonic()
         for agent in found:
             kept = self._kept.get(agent.id)
-            known = self._told.get(agent.id, 0) if kept is None else kept.agent.epoch
+            if kept is not None and kept.agent == agent:
+                kept.read_at = now  # what was made of this very record still holds
+                continue
+            known = self._told.get(agent.id, 0)
+            if kept is not None and self._is_sound(kept.read_at):
+                known = kept.agent.epoch
             if known <= agent.epoch:
                 self._kept[agent.id] = _Kept(agent, now)
                 self._kept.move_to_end(agent.id)
@@ -182,26 +190,35 @@ class AgentDirectory:
                 del self._asked[key]
         if is_newest and agent is not None:
             self.keep([agent])
-        elif is_newest and (kept := self._kept.get(agent_id)) and kept.agent.user_id == user_id:
+            kept = self._kept.get(agent_id)
+            return agent if kept is None else kept.agent
+        if is_newest and (kept := self._kept.get(agent_id)) and kept.agent.user_id == user_id:
             del self._kept[agent_id]
         return agent
 
     async def _list(self, user_id: UUID) -> list[Agent]:
         began = time.monotonic()
+        # Not ours any more once there is news of the owner: then nothing more of it is kept.
+        is_newest = partial(self._is_listing, user_id)
         try:
             found = await agents.list_agents(self._database, user_id)
-        finally:
-            is_newest = self._listing.get(user_id) is asyncio.current_task()
-            if is_newest:
-                del self._listing[user_id]
-        if is_newest and len(found) <= LISTED_MAX:
-            self.keep(found)
-            self._forget_list(user_id)
-            self._lists[user_id] = _Listed(found, began)
-            self._listed += len(found)
+            for begin in range(0, min(len(found), LISTED_MAX), KEPT_AT_ONCE):
+                if is_newest():
+                    self.keep(found[begin : begin + KEPT_AT_ONCE])
+                await asyncio.sleep(0)
+            if is_newest() and len(found) <= LISTED_MAX:
+                self._forget_list(user_id)
+                self._lists[user_id] = _Listed(found, began)
+                self._listed += len(found)
             while self._listed > LISTED_MAX:
                 self._forget_list(next(iter(self._lists)))
+        finally:
+            if is_newest():
+                del self._listing[user_id]
         return found
+
+    def _is_listing(self, user_id: UUID) -> bool:
+        return self._listing.get(user_id) is asyncio.current_task()
 
     def _forget_list(self, user_id: UUID) -> None:
         self._listing.pop(user_id, None)
@@ -228,6 +245,7 @@ class AgentDirectory:
     def _on_subscribed(self, channel: str) -> None:
         # What was told before is lost; what is kept serves only while PostgreSQL is away.
         self._subscribed_at = time.monotonic()
+        self._told.clear()
         self._asked.clear()
         self._listing.clear()
 

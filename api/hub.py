@@ -25,6 +25,7 @@ from api.callers import Callers
 from api.clock import HubClock
 from api.directory import AgentDirectory
 from api.errors import away
+from api.listed_agents import ListsOfAgents
 from api.live import LiveFeed
 from api.logins import Logins
 from api.request_limit import RequestLimit
@@ -62,6 +63,7 @@ class Hub:
     rows: ShardRows
     statuses: Statuses
     answers: AgentAnswers
+    lists: ListsOfAgents
     trade_sums: TradeSums
     live: LiveFeed
     tokens: AccessTokens

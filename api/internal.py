@@ -38,7 +38,8 @@ from api.bodies import (
 )
 from api.errors import Problem, not_found
 from api.hub import Hub, hub_of
-from api.status import AgentStatus, status_word
+from api.status import AgentStatus
+from api.status_words import status_word
 from api.tick_lines import LogEntry
 
 

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from adapters.db.agents import Agent
-from api.status import ShardHead, Sight, agent_status, row_of
+from api.status import ShardHead, Sight, agent_status
+from api.status_words import row_of
 from api.tick_lines import Held, LogEntry, Schedule, tick_line, ticked_slots
 from api.times import iso_seconds
 from api.websocket_protocol import TICK_LINES_BATCH, status_text, tick_lines_text

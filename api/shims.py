@@ -21,7 +21,8 @@ from adapters.db.connection import Database
 from adapters.errors import ContainerRefused, ContainersAway
 from adapters.shim_states import STARTING, FoundContainer, ShimStates, container_name
 from api.agent_answers import Told, encode_agent
-from api.status import AgentStatus, StatusWord
+from api.status import AgentStatus
+from api.status_words import StatusWord
 
 log = logging.getLogger("artic.hub")
 
@@ -186,12 +187,10 @@ class ShimNotes:
             return "creating", "its container starts"
         return "error", note
 
-    def shown(self, agent: Agent, told: Told) -> tuple[StatusWord, bytes]:
-        """The agent's status and answer; only one that runs has its container in it."""
+    def shown(self, agent: Agent, told: Told) -> Told:
+        """The agent's answer; only one that runs has its container in it."""
         said = self.word(agent.id) if told.status == "running" else None
-        if said is None:
-            return told.status, told.encoded
-        return said[0], encode_agent(agent, *said)
+        return told if said is None else Told(said[0], encode_agent(agent, *said))
 
     def in_status(self, agent_id: UUID, encoded: bytes) -> bytes:
         """An encoded status with the word that its container gives it."""

@@ -14,27 +14,15 @@ import msgspec
 import numpy as np
 
 from adapters.db.agents import Agent
+from api.status_words import StatusWord, row_of, status_word
 from api.times import IsoTime, iso_seconds
 from engine.limits import held_back
 from engine.position import liquidation_price, margin_usd, notional_usd, unrealized
 from engine.rows import Action, Reason, RowFlag, RowStatus
 from engine.schedule import SkippedRange, counts
 
-StatusWord = Literal["creating", "running", "stopped", "error"]
 Side = Literal["long", "short"]
 
-STATUS_WORDS: Mapping[int, StatusWord] = {
-    RowStatus.RUNNING: "running",
-    RowStatus.STOPPED: "stopped",
-    RowStatus.ERROR: "error",
-}
-STATUS_DETAILS: Mapping[int, str] = {
-    Reason.BY_USER: "stopped by its owner",
-    Reason.DELETED: "being deleted",
-    Reason.SESSION_LOSS: "the session's loss reached max_session_loss_usd",
-    Reason.DRAWDOWN: "the drawdown reached max_drawdown_pct",
-    Reason.PLAN_FAILED: "the strategy failed",
-}
 SIDE_WORDS: Mapping[int, Side] = {1: "long", -1: "short"}
 
 
@@ -104,38 +92,6 @@ class AgentStatus(msgspec.Struct, frozen=True):
     missed_ticks: int
     last_tick_at: IsoTime | None
     next_tick_at: IsoTime | None
-
-
-def row_of(agent: Agent, row: np.void | None) -> np.void | None:
-    """The row if it is this agent's; None where the pool has not met the agent yet."""
-    if row is None or row["agent_id"].tobytes() != agent.id.bytes:
-        return None
-    return None if row["status"] == RowStatus.FREE else row
-
-
-def status_word(agent: Agent, row: np.void | None) -> tuple[StatusWord, str | None]:
-    """(status, status_detail): `creating` until the row has met what was asked for.
-
-    A stop that was acknowledged is said at once: no later slot enters anything. An edit that is
-    on its way changes no word.
-    """
-    row = row_of(agent, row)
-    if row is None:
-        return "creating", "waiting for its first slot"
-    if int(row["epoch"]) < agent.asked_epoch:
-        if agent.wanted == "running":
-            return "creating", "waiting for its next slot"
-        return "stopped", STATUS_DETAILS[Reason.BY_USER]
-    word = STATUS_WORDS[int(row["status"])]
-    if word == "running":
-        return word, None
-    reason = int(row["status_reason"])
-    detail = STATUS_DETAILS.get(reason)
-    if reason == Reason.PLAN_FAILED and agent.status == "error" and agent.status_detail:
-        detail = agent.status_detail
-    if detail is not None and row["flags"] & RowFlag.CLOSING:
-        detail += "; its position closes at the next price"
-    return word, detail
 
 
 def agent_status(

@@ -11,10 +11,10 @@ from adapters.db.agents import Agent
 from adapters.redis_client import Redis, away_as_error
 from adapters.reported_statuses import read_statuses
 from adapters.shard_rows import Found, ShardRows
-from api.agent_answers import is_unsettled
 from api.directory import AgentDirectory
 from api.sights import Sights
 from api.status import AgentStatus, Sight, agent_status
+from api.status_words import is_unsettled, state_of
 
 STATUSES_KEPT_MAX = 20_000
 """Each takes about two kilobytes."""
@@ -61,7 +61,7 @@ class Statuses:
             and shown.sight is sight
         ):
             return shown.encoded
-        if is_unsettled(agent, None if found is None else found[1]):
+        if is_unsettled(agent, state_of(agent, None if found is None else found[1])):
             again = await self._directory.again(agent)
             if again is None:
                 return None

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from enum import Enum
-from functools import lru_cache
 from typing import Any, Final, Generic, Literal, TypeVar
 from uuid import UUID
 
@@ -157,8 +156,6 @@ class StoreResult:
     messages: Sequence[UserMessage]
 
 
-@lru_cache(maxsize=4096)
 def iso(moment: datetime) -> str:
     """UTC, ISO 8601 with milliseconds and Z."""
-    utc = moment.astimezone(UTC)
-    return f"{utc:%Y-%m-%dT%H:%M:%S}.{utc.microsecond // 1000:03d}Z"
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

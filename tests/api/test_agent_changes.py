@@ -236,8 +236,8 @@ async def test_pages_of_one_status_are_full(
     """Agents that wait for their first slot are `creating`; rows of others are made up."""
     monkeypatch.setattr("api.agent_lists.SCAN_PAGE", 3)
     monkeypatch.setattr(
-        "api.agent_answers.status_word",
-        lambda agent, row: ("stopped" if agent.name in "14678" else "creating", None),
+        "api.agent_answers.word_of",
+        lambda agent, state: ("stopped" if agent.name in "14678" else "creating", None),
     )
     for number in range(10):
         await make(alice, name=str(number))

@@ -184,7 +184,8 @@ async def test_what_nobody_told_of_is_found_in_time(
         return one["name"], whole[0]["name"]
 
     before = (made["name"], made["name"])
-    assert await names() == before
+    for _ in range(2):  # an agent that the pool has not met is read twice
+        assert await names() == before
     await rename("moved")
     assert await names() == before
     await tell_moved(hub.state_redis)

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from api.sights import CANNOT_RUN, FILTERED
-from api.status import agent_status, row_of, status_word, tick_slots
+from api.status import agent_status, tick_slots
+from api.status_words import row_of, status_word
 from engine.rows import empty_rows
 from engine.schedule import SkippedRange
 from tests.api.rows import START, TestHead, advanced, agent, sight
