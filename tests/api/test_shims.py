@@ -101,7 +101,10 @@ async def test_containers_follow_the_agents_on_record(hub: Hub, alice: Account) 
         await wait_for(lambda: notes.word(UUID(made)) is None, what="it is said to be well")
         await alice.http.post(f"/api/agents/{made}/stop")
         engine.held[name] = of_agent(UUID(made), is_current=False)
-        await wait_for(lambda: engine.held[name].is_current, what="an outdated one is made again")
+        await wait_for(
+            lambda: name in engine.held and engine.held[name].is_current,
+            what="an outdated one is made again",
+        )
         await alice.http.delete(f"/api/agents/{made}")
         await wait_for(lambda: not engine.held, what="it goes with its agent")
 
