@@ -19,6 +19,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from adapters.errors import RedisAway
+from adapters.redis_connections import cancelable
 
 AWAY = (RedisConnectionError, RedisTimeoutError, BusyLoadingError, OSError)
 """What a Redis that is down, starting or unreachable raises."""
@@ -87,6 +88,7 @@ def connection_pool(
         retry=retry_policy() if retries else None,
         retry_on_error=BLIPS if retries else [],
     )
+    pool.connection_class = cancelable(pool.connection_class)
     return pool
 
 

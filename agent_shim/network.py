@@ -91,7 +91,8 @@ class HttpNetwork:
     async def ask(self, method: str, target: str, headers: Mapping[str, str], body: bytes) -> Heard:
         """One request. Raises NetworkError."""
         try:
-            await asyncio.wait_for(self._free.acquire(), WAIT_S)
+            async with asyncio.timeout(WAIT_S):
+                await self._free.acquire()
         except TimeoutError as error:
             raise TooMany from error
         try:
@@ -130,9 +131,9 @@ class HttpNetwork:
             import ssl as tls  # some megabytes, for those who speak it
 
             ssl = tls.create_default_context()
-        opening = asyncio.open_connection(self._host, self._port, ssl=ssl)
         try:
-            return _Connection(*await asyncio.wait_for(opening, CONNECT_S))
+            async with asyncio.timeout(CONNECT_S):
+                return _Connection(*await asyncio.open_connection(self._host, self._port, ssl=ssl))
         except (OSError, TimeoutError) as error:
             raise NotReachable(str(error)) from error
 

@@ -92,7 +92,8 @@ class Child:
                 say(f"{self.part.name} does not stop; killing it")
                 with contextlib.suppress(ProcessLookupError):
                     process.kill()
-        await asyncio.wait_for(self.wait(), _KILL_WAIT_S)
+        async with asyncio.timeout(_KILL_WAIT_S):
+            await self.wait()
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)  # what it had started itself, if anything
         self._pid_path.unlink(missing_ok=True)

@@ -167,7 +167,8 @@ class Supervisor:
         """Runs a part that ends by itself, within the time it has."""
         await child.start()
         try:
-            status = await asyncio.wait_for(child.wait(), child.part.stop_s)
+            async with asyncio.timeout(child.part.stop_s):
+                status = await child.wait()
             if status != 0:
                 say(f"{child.part.name} failed ({ending(status)}): {child.last_words()}")
         except TimeoutError:

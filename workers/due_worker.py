@@ -89,7 +89,8 @@ class DueWorker(Worker):
     async def _sleep(self) -> None:
         while (left_ms := self._sleeps_until_ms - self._now_ms()) > 0:
             try:
-                await asyncio.wait_for(self._wake.wait(), left_ms / 1000)
+                async with asyncio.timeout(left_ms / 1000):
+                    await self._wake.wait()
             except TimeoutError:
                 return
             self._wake.clear()

@@ -186,6 +186,7 @@ async def run_sentinel(sentinel: Sentinel, serve: Any, stopping: asyncio.Event) 
         except AWAY as error:
             logger.warning("Redis does not answer, leases and chores wait: %s", error)
         try:
-            await asyncio.wait_for(stopping.wait(), SENTINEL_PERIOD_S)
+            async with asyncio.timeout(SENTINEL_PERIOD_S):
+                await stopping.wait()
         except TimeoutError:
             continue
