@@ -9,17 +9,15 @@ import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 from uuid import UUID
 
-import httpx
 import numpy as np
 
-from adapters.candle_budget import CandleBudget
 from adapters.candle_store import CandleStore
-from adapters.candles import CANDLES_FRESH_S, CandleError, FetchedCandles, WindowName
-from adapters.candles_twelvedata import TwelveDataCandles
+from adapters.candles import CANDLES_FRESH_S, FetchedCandles, WindowName
 from adapters.market_store import WindowGone
+from adapters.own_candles import OwnCandles
 from adapters.price_desk import PriceDesk
 from adapters.redis_client import AWAY, Redis
 from adapters.settings import Settings
@@ -29,7 +27,6 @@ WAIT_S: Final = 2.0
 """How long answers wait for candles to be fetched: a thousand callers at once, who wait five
 seconds, still have to be answered after it."""
 POLL_S: Final = 0.1
-BUDGETS_REMEMBERED: Final = 1_000
 
 log = logging.getLogger(__name__)
 
@@ -64,14 +61,6 @@ class OwnKeys(Protocol):
         """A user's own key of TwelveData, None without one."""
 
 
-class NoOwnKeys:
-    """Nobody has any."""
-
-    async def twelve_data_key(self, user_id: UUID) -> str | None:
-        """None."""
-        return None
-
-
 class CandleService:
     """One for each hub process; clock: Unix seconds of Redis."""
 
@@ -83,17 +72,14 @@ class CandleService:
         clock: Callable[[], float],
         own_keys: OwnKeys,
     ) -> None:
-        self._settings = settings
-        self._redis = redis
         self._prices = prices
         self._clock = clock
         self._own_keys = own_keys
         self.store = CandleStore(redis)
+        self.own = OwnCandles(settings.twelvedata_url, redis, self.store, clock)
         self._serving: dict[tuple[WindowName, UUID | None], asyncio.Task[ServedCandles | None]] = {}
         self._waiting: dict[WindowName, _Waiter] = {}
         self._poll: asyncio.Task[None] | None = None
-        self._budgets: dict[str, CandleBudget] = {}
-        self._client = httpx.AsyncClient()
 
     async def close(self) -> None:
         """Ends what is under way."""
@@ -101,7 +87,7 @@ class CandleService:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        await self._client.aclose()
+        await self.own.close()
 
     async def candles(
         self, symbol: str, timeframe: str, user_id: UUID, frame: Frame | None
@@ -114,21 +100,30 @@ class CandleService:
         name = (symbol, timeframe)
         if self._prices.live is None:
             return await self._seen(name, frame, self._clock())
-        key = await self._own_keys.twelve_data_key(user_id)
-        whose = None if key is None else user_id
+        own = await self._own_key(user_id)
+        whose = None if own is None else user_id
         serving = self._serving.get((name, whose))
         if serving is None:
-            serving = asyncio.create_task(self._serve(name, key))
+            serving = asyncio.create_task(self._serve(name, own))
             self._serving[name, whose] = serving
             serving.add_done_callback(lambda _: self._serving.pop((name, whose), None))
         return await asyncio.shield(serving)
 
-    async def _serve(self, name: WindowName, own_key: str | None) -> ServedCandles | None:
+    async def told_of_own(self, user_id: UUID) -> dict[str, Any] | None:
+        """How the user's own key is doing; None without one, or where no live source is."""
+        own = None if self._prices.live is None else await self._own_key(user_id)
+        return None if own is None else await self.own.told(*own)
+
+    async def _own_key(self, user_id: UUID) -> tuple[UUID, str] | None:
+        key = await self._own_keys.twelve_data_key(user_id)
+        return None if key is None else (user_id, key)
+
+    async def _serve(self, name: WindowName, own: tuple[UUID, str] | None) -> ServedCandles | None:
         now = self._clock()
         kept = (await self.store.get([name])).get(name)
         if kept is None or now - kept.fetched_at > CANDLES_FRESH_S:
             await self._prices.follow(name[0])
-            if own_key is None or not await self._fetch_with(name, own_key):
+            if own is None or not await self.own.fetch(name, *own):
                 await self._wait(name, now)
             kept = (await self.store.get([name])).get(name)
         now = self._clock()
@@ -153,26 +148,6 @@ class CandleService:
             return None
         is_stale = frame.slot < now - CANDLES_FRESH_S
         return ServedCandles(frame.source, float(frame.slot), is_stale, window.candles.T)
-
-    async def _fetch_with(self, name: WindowName, key: str) -> bool:
-        """Fetches with a user's own key and its budget; False where that was not to be."""
-        budget = self._budgets.setdefault(key, CandleBudget(self._redis, key, self._clock))
-        while len(self._budgets) > BUDGETS_REMEMBERED:
-            del self._budgets[next(iter(self._budgets))]
-        if not await self.store.take_off(name, "a user's own key"):
-            return False
-        if not await budget.take():
-            await self.store.land(name)
-            return False
-        url = self._settings.twelvedata_url
-        source = TwelveDataCandles(url, key, self._clock, self._client)
-        try:
-            await self.store.put(name, await source.fetch(*name))
-        except CandleError as error:
-            log.info("candles with a user's own key: %s", error)
-            await self.store.land(name)
-            return False
-        return True
 
     async def _wait(self, name: WindowName, now: float) -> None:
         """Asks for candles and waits until they are there, or it has been too long."""

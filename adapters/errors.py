@@ -9,6 +9,7 @@ AdapterError
 ├── BrokenBlock      a minute of the archive cannot be read (adapters/market_archive.py)
 ├── ContainersAway   the Docker engine does not answer
 ├── ContainerRefused  it answers, and won't
+├── SentUnreadable, SealBroken  a secret does not open (adapters/vault.py)
 ├── FeedError        a service of prices or candles does not do what it should
 ├── PriceSourceError  there is no such source, or its files cannot be played (adapters/prices.py)
 └── WindowGone       the candles of a frame are not kept any more (adapters/market_bars.py)

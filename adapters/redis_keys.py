@@ -250,6 +250,11 @@ def ended_channel() -> str:
     return f"{PREFIX}ended"
 
 
+def secrets_channel() -> str:
+    """Pub/sub: 16 bytes of the user whose secrets have changed; see own_keys."""
+    return f"{PREFIX}secrets"
+
+
 def agents_channel() -> str:
     """Pub/sub: msgpack [owner, [[agent, epoch], ...]] of new wanted states; see agent_news."""
     return f"{PREFIX}agents"

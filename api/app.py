@@ -13,19 +13,21 @@ from starlette.types import ASGIApp, Lifespan
 from adapters import redis_keys as keys
 from adapters.attempts import Attempts
 from adapters.broadcasts import Broadcasts
-from adapters.candle_service import CandleService, NoOwnKeys
+from adapters.candle_service import CandleService
 from adapters.db.connection import close_database, open_database
+from adapters.own_keys import UserKeys
 from adapters.passwords import PasswordHasher
 from adapters.price_desk import PriceDesk
 from adapters.prices import PriceSource
 from adapters.queue import JobQueue
-from adapters.redis_client import open_redis
+from adapters.redis_client import Redis, open_redis
 from adapters.redis_clock import RedisClock
 from adapters.settings import Settings
 from adapters.shard_rows import ShardRows
 from adapters.shard_store import ShardStore
 from adapters.shim_states import ShimStates
 from adapters.tokens import AccessTokens
+from adapters.vault import Vault
 from api.access_log import SocketLog
 from api.agent_answers import AgentAnswers
 from api.api_keys import ApiKeys
@@ -109,12 +111,14 @@ async def open_hub(settings: Settings, source: PriceSource | None = None) -> Asy
         clock = HubClock(RedisClock(state_redis))
         shards = ShardStore(state_redis, settings.row_schema)
         prices = PriceDesk(settings, state_redis, clock.now, source)
-        candles = CandleService(settings, state_redis, prices, clock.now, NoOwnKeys())
-        stack.push_async_callback(candles.close)
         sights = Sights(prices.market, clock)
         hearing = open_redis(settings.redis_url, max_connections=1, retries=False)
         stack.push_async_callback(hearing.aclose)
         broadcasts = Broadcasts(hearing)
+        vault = Vault(settings.master_key)
+        own_keys = UserKeys(database, state_redis, broadcasts, vault)
+        candles = CandleService(settings, state_redis, prices, clock.now, own_keys)
+        stack.push_async_callback(candles.close)
         rows = ShardRows(shards, broadcasts)
         directory = AgentDirectory(database, state_redis, broadcasts)
         live = LiveFeed(broadcasts, shards, sights, database, directory)
@@ -131,6 +135,8 @@ async def open_hub(settings: Settings, source: PriceSource | None = None) -> Asy
             directory=directory,
             clock=clock,
             prices=prices,
+            vault=vault,
+            own_keys=own_keys,
             candles=candles,
             sights=sights,
             rows=rows,
@@ -144,11 +150,7 @@ async def open_hub(settings: Settings, source: PriceSource | None = None) -> Asy
             logins=logins,
             callers=Callers(logins),
             api_keys=api_keys,
-            attempts=Attempts(
-                state_redis,
-                account=settings.attempts_per_account,
-                address=settings.attempts_per_address,
-            ),
+            attempts=_attempts(settings, state_redis),
             requests=RequestLimit(settings.requests_per_minute),
             shims=ShimNotes(shim_states),
         )
@@ -163,6 +165,12 @@ async def open_hub(settings: Settings, source: PriceSource | None = None) -> Asy
             tasks += _keep_shims(stack, hub, shim_states)
         stack.push_async_callback(_end, tasks)
         yield hub
+
+
+def _attempts(settings: Settings, redis: Redis) -> Attempts:
+    return Attempts(
+        redis, account=settings.attempts_per_account, address=settings.attempts_per_address
+    )
 
 
 def _keep_shims(stack: AsyncExitStack, hub: Hub, states: ShimStates) -> list[asyncio.Task[None]]:

@@ -22,6 +22,15 @@ ME: Final = {
     "quotas": {"requests_per_minute": 6000, "plans": 2000},
 }
 API_KEY: Final = {"api_key": "ak_shown-this-once"}
+PUBLIC_KEY: Final = {
+    "key_id": "6d1f0a5253f44f0e",
+    "public_key": "9sN0X1eQm3o1r5mZ0yM2B1pJvU7nKx0c4aTtq8yRzWQ",
+}
+SECRETS: Final = {"keys": ["TWELVE_DATA_API_KEY"]}
+SECRET: Final = {
+    "key_name": "TWELVE_DATA_API_KEY",
+    "encrypted_value": "v1.6d1f0a5253f44f0e.c2VhbGVkIHRvIHRoZSBodWI",
+}
 
 CREATE: Final[dict[str, object]] = {
     "least": {"symbol": "BTC/USDT", "strategy_name": "momentum_breakout"},
@@ -279,6 +288,7 @@ SOURCES: Final = {
         {
             "source": "pyth",
             "kind": "prices",
+            "is_own": False,
             "state": "connected",
             "connected_since": TIME,
             "last_message_age_s": 0.3,
@@ -296,6 +306,7 @@ SOURCES: Final = {
         {
             "source": "twelvedata",
             "kind": "candles",
+            "is_own": False,
             "state": "connected",
             "connected_since": None,
             "last_message_age_s": 12.0,
@@ -321,6 +332,7 @@ READY: Final[dict[str, Any]] = {
         {
             "source": "simulated",
             "kind": "prices",
+            "is_own": False,
             "state": "computed",
             "connected_since": None,
             "last_message_age_s": None,

@@ -12,6 +12,7 @@ from api import (
     health,
     market,
     metrics,
+    secrets,
     sources,
     strategies,
     websocket,
@@ -69,6 +70,26 @@ ACCOUNT_CALLS = [
         method="POST", path="/api/keys", handler=accounts.make_api_key, group="accounts",
         says="Get an API key", takes=NOTHING,
         answers={200: Answer("The key, shown this once", accounts.KeyAnswer, ex.API_KEY)},
+    ),
+    Call(
+        method="GET", path="/api/secrets/public-key", handler=secrets.get_public_key,
+        group="accounts", says="Get the key that secrets are sealed to",
+        answers={200: Answer("An X25519 key", secrets.PublicKeyAnswer, ex.PUBLIC_KEY)},
+    ),
+    Call(
+        method="GET", path="/api/secrets", handler=secrets.list_secrets, group="accounts",
+        says="Which secrets are kept",
+        answers={200: Answer("Their names", secrets.SecretNames, ex.SECRETS)},
+    ),
+    Call(
+        method="POST", path="/api/secrets", handler=secrets.put, group="accounts",
+        says="Keep a secret", takes=Takes((secrets.PutSecret,), {"sealed": ex.SECRET}),
+        answers={200: Answer("What is kept now", secrets.SecretNames, ex.SECRETS)},
+    ),
+    Call(
+        method="DELETE", path="/api/secrets/{key_name}", handler=secrets.delete,
+        group="accounts", says="Forget a secret", answers={204: Answer("It is gone")},
+        refusals=(404,),
     ),
 ]  # fmt: skip
 

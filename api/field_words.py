@@ -17,6 +17,13 @@ FIELD_WORDS: Mapping[str, str] = {
     "plans": "different plans (symbol, timeframe, strategy, parameters) that it may make; null: no "
     "limit",
     "api_key": "shown this once; the one before it is no good from now on",
+    "key_name": "what the secret is; so far TWELVE_DATA_API_KEY is used, and so taken",
+    "encrypted_value": "`v1.<key_id>.<base64url(enc || ciphertext)>`: HPKE (RFC 9180) base mode, "
+    "X25519, HKDF-SHA256, AES-256-GCM, to the hub's public key, info `artic-secret:` + key_name; "
+    "`artic seal` makes it",
+    "key_id": "names the public key in what is sealed to it",
+    "public_key": "32 bytes in base64url",
+    "keys": "names only; values are never told",
     # agents
     "symbol": "`BTC/USDT`; `BTCUSDT`, `btc-usdt` and `BTC` mean the same",
     "strategy_name": "a name of GET /api/strategies",

@@ -10,6 +10,7 @@ from adapters.attempts import Attempts
 from adapters.broadcasts import Broadcasts
 from adapters.candle_service import CandleService
 from adapters.db.connection import Database
+from adapters.own_keys import UserKeys
 from adapters.passwords import PasswordHasher
 from adapters.price_desk import PriceDesk
 from adapters.queue import JobQueue
@@ -18,6 +19,7 @@ from adapters.settings import Settings
 from adapters.shard_rows import ShardRows
 from adapters.shard_store import ShardStore
 from adapters.tokens import AccessTokens
+from adapters.vault import Vault
 from api.agent_answers import AgentAnswers
 from api.agent_bodies import LIVE_NOT_BUILT
 from api.api_keys import ApiKeys
@@ -58,6 +60,8 @@ class Hub:
     directory: AgentDirectory
     clock: HubClock
     prices: PriceDesk
+    vault: Vault
+    own_keys: UserKeys
     candles: CandleService
     sights: Sights
     rows: ShardRows

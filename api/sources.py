@@ -33,6 +33,8 @@ class SourceHealth(msgspec.Struct, frozen=True, kw_only=True):
 
     source: str
     kind: Literal["prices", "candles"]
+    is_own: bool = False
+    """Whether it is asked with the caller's own key, and the figures are those of that key."""
     state: str
     connected_since: IsoTime | None = None
     last_message_age_s: float | None = None
@@ -67,10 +69,13 @@ class SourcesAnswer(msgspec.Struct, frozen=True):
 
 async def list_sources(request: Request) -> Response:
     """GET /api/market/sources: {prices, sources}."""
-    hub = hub_of(request)
-    caller_of(request)
+    hub, caller = hub_of(request), caller_of(request)
     async with away_as_error():
-        return answer(SourcesAnswer(hub.prices.says, await sources_of(hub)))
+        sources = await sources_of(hub)
+        own = await hub.candles.told_of_own(caller.user_id)
+        if own is not None:
+            sources.append(_candle_report(own, hub.clock.now(), is_own=True))
+        return answer(SourcesAnswer(hub.prices.says, sources))
 
 
 async def sources_of(hub: Hub) -> list[SourceReport]:
@@ -121,13 +126,14 @@ def _stream_report(name: str, told: dict[str, Any], stale: list[str], now: float
     )
 
 
-def _candle_report(told: dict[str, Any], now: float) -> SourceReport:
+def _candle_report(told: dict[str, Any], now: float, *, is_own: bool = False) -> SourceReport:
     blocked_until = told["blocked_until"]
     is_blocked = blocked_until is not None and blocked_until > now
     left = told.get("budget_left")
     return SourceReport(
         source=told["source"],
         kind="candles",
+        is_own=is_own,
         state="blocked" if is_blocked else "connected" if told["last_message_at"] else "idle",
         last_message_age_s=_age(told["last_message_at"], now),
         errors=told["errors"],

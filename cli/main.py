@@ -2,7 +2,9 @@
 
 import asyncio
 import os
+import sys
 from collections.abc import Mapping
+from getpass import getpass
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -109,6 +111,24 @@ def thaw(context: typer.Context) -> None:
 def give_new_places(context: typer.Context) -> None:
     """Gives all agents new places, packed by plan: [--shards COUNT]."""
     _become_on_pool("workers.upkeep", "reshard", *context.args)
+
+
+@app.command()
+def seal(
+    key_name: Annotated[
+        str, typer.Argument(help="What the secret is, such as TWELVE_DATA_API_KEY.")
+    ],
+    to: Annotated[str, typer.Option(help="What GET /api/secrets/public-key has answered.")],
+) -> None:
+    """Seals a secret, read from the terminal or standard input, for POST /api/secrets."""
+    from adapters.sealing import sealed_body  # here: cryptography is loaded for this alone
+
+    typed = getpass(f"{key_name}: ") if sys.stdin.isatty() else sys.stdin.read()
+    try:
+        say(sealed_body(key_name, typed.strip(), to))
+    except ValueError as error:
+        complain(f"--to: {error}")
+        raise typer.Exit(1) from None
 
 
 def main(make_parts: MakeParts = product_parts) -> None:

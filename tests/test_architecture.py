@@ -32,6 +32,7 @@ DOORS = {
         "adapters.env_file",
         "adapters.errors",
         "adapters.processes",
+        "adapters.sealing",
         "adapters.embedded_place",
         "adapters.embedded_postgres",
         "adapters.embedded_redis",

@@ -8,18 +8,17 @@ asked; then the exchange; what neither has is built from prices, which is nobody
 import asyncio
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from importlib.util import find_spec
-from typing import Any, Final
+from typing import Final
 
 import httpx
 
 from adapters.candle_budget import BudgetLeft, CandleBudget
+from adapters.candle_state import SourceState
 from adapters.candle_store import CandleStore, ExchangeAnswer
-from adapters.candles import BudgetSpent, CandleError, KeyRefused, NoSuchCandles, WindowName
+from adapters.candles import CandleError, NoSuchCandles, WindowName
 from adapters.candles_twelvedata import TwelveDataCandles
 from adapters.market_store import WindowGone
-from adapters.price_feed import short_of
 from adapters.redis_client import AWAY
 from engine.frames import TIME, TIMEFRAMES
 from workers.candle_plan import DAY_RESERVE, Errand, Use, WindowSight, errands
@@ -35,46 +34,6 @@ AT_ONCE: Final = 8
 PENDING_MAX: Final = 100
 """Requests that wait for the exchange; it answers some ten a second."""
 PENDING_S: Final = 15.0
-PAUSE_S: Final = 30.0
-"""How long a source is left alone after an error."""
-NO_SUCH_S: Final = 3_600.0
-REFUSED_S: Final = 600.0
-
-
-@dataclass(slots=True)
-class SourceState:
-    """How one source of candles is doing."""
-
-    requests: int = 0
-    errors: int = 0
-    last_error: str | None = None
-    last_answer_at: float | None = None
-    blocked_until: float = 0.0
-    lacking: dict[WindowName, float] = field(default_factory=dict)
-    """Candles that it does not have, until when that is believed."""
-
-    def may(self, name: WindowName, now: float) -> bool:
-        """Whether it may be asked for these now."""
-        return now >= self.blocked_until and now >= self.lacking.get(name, 0.0)
-
-    def answered(self, now: float) -> None:
-        self.last_answer_at = now
-
-    def failed(self, text: str) -> None:
-        self.errors += 1
-        self.last_error = short_of(text)
-
-    def report(self, name: str, **more: Any) -> dict[str, Any]:
-        """A JSON form."""
-        return {
-            "source": name,
-            "requests": self.requests,
-            "errors": self.errors,
-            "last_error": self.last_error,
-            "last_message_at": self.last_answer_at,
-            "blocked_until": self.blocked_until or None,
-            **more,
-        }
 
 
 class CandleDesk:
@@ -196,18 +155,8 @@ class CandleDesk:
 
     def _note(self, state: SourceState, name: WindowName, error: CandleError) -> None:
         """What an error means for the requests after it."""
-        now = self._pool.clock.now()
-        state.failed(str(error))
+        state.failed(name, error, self._pool.clock.now())
         logger.warning("%s", error)
-        match error:
-            case BudgetSpent():
-                state.blocked_until = error.until
-            case KeyRefused():
-                state.blocked_until = now + REFUSED_S
-            case NoSuchCandles():
-                state.lacking[name] = now + NO_SUCH_S
-            case _:
-                state.lacking[name] = now + PAUSE_S
 
     def _may_send(self, errand: Errand, now: float) -> bool:
         return (

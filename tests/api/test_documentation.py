@@ -18,6 +18,7 @@ from api.calls import CALLS
 from api.errors import TITLES
 from api.field_words import FIELD_WORDS
 from api.hub import Hub
+from tests.adapters.test_vault import sealed_by_a_client
 from tests.api.conftest import Account
 from tests.conftest import wait_for
 
@@ -105,9 +106,13 @@ async def test_every_example_of_a_request_is_served(
                 login = {"email": "trader@example.com", "password": "correct horse battery"}
                 pair = (await http.post("/auth/login", json=login)).json()
                 body = {"refresh_token": pair["refresh_token"]}
+            if call.path == "/api/secrets" and isinstance(body, dict):
+                shown = (hub.vault.key_id, hub.vault.public_key)
+                value = sealed_by_a_client(*shown, body["key_name"], b"mine")
+                body = body | {"encrypted_value": value}
             answer = await client.request(
                 call.method,
-                call.path.replace("{agent_id}", agent_id),
+                call.path.format(agent_id=agent_id, key_name=KEY_NAME),
                 json=body,
                 params=dict(call.query_example),
                 headers=secret if call.guard == "internal" else {},
@@ -125,6 +130,7 @@ async def test_every_example_of_a_request_is_served(
 
 
 CREATE = {"symbol": "BTC", "strategy_name": "breakout"}
+KEY_NAME = "TWELVE_DATA_API_KEY"
 
 
 def _in_a_good_order() -> list[Call]:

@@ -1,6 +1,7 @@
 """The parts of the command besides `up`: each in the foreground, each refusing in one line."""
 
 import asyncio
+import json
 import os
 import sys
 from asyncio.subprocess import PIPE
@@ -10,6 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from adapters.settings import load_settings
+from adapters.vault import Vault
 from cli.main import app
 from cli.parts import product_parts
 from tests.cli.running_up import ROOT
@@ -21,6 +23,25 @@ SECRETS = {
     "ARTIC_DATABASE_URL": "postgres://u:p@127.0.0.1:1/d",
     "ARTIC_REDIS_URL": "redis://127.0.0.1:1/0",
 }
+
+
+NAME = "TWELVE_DATA_API_KEY"
+
+
+def test_a_secret_is_sealed_for_the_hub_that_has_shown_its_key() -> None:
+    vault = Vault("A" * 43)
+    told = json.dumps({"key_id": vault.key_id, "public_key": vault.public_key})
+    done = CliRunner().invoke(app, ["seal", NAME, "--to", told], input="a key of mine\n")
+    assert done.exit_code == 0 and "a key of mine" not in done.output
+    body = json.loads(done.stdout)
+    assert body["key_name"] == NAME
+    assert vault.open_sent(NAME, body["encrypted_value"]) == "a key of mine"
+
+
+@pytest.mark.parametrize("told", ["", "{}", "[]", '{"key_id": "a", "public_key": "AAAA"}'])
+def test_a_secret_is_sealed_for_nobody_else(told: str) -> None:
+    done = CliRunner().invoke(app, ["seal", NAME, "--to", told], input="a key of mine")
+    assert done.exit_code == 1 and "GET /api/secrets/public-key" in done.stderr
 
 
 async def artic(*arguments: str, environment: dict[str, str] | None = None) -> tuple[int, str, str]:

@@ -9,7 +9,7 @@ from uuid import uuid4
 import numpy as np
 import pytest
 
-from adapters.candle_service import CandleService, NoOwnKeys, OwnKeys
+from adapters.candle_service import CandleService, OwnKeys
 from adapters.candle_store import CandleStore, ExchangeAnswer
 from adapters.candles import FetchedCandles, WindowName
 from adapters.live_frames import LivePrices
@@ -50,6 +50,13 @@ def live(settings: Settings, server: TwelveDataServer) -> Settings:
     )
 
 
+class NoKeys:
+    """Nobody has a key of their own."""
+
+    async def twelve_data_key(self, user_id: object) -> str | None:
+        return None
+
+
 class Office:
     """A desk that works, and what the hub has on its side."""
 
@@ -81,7 +88,7 @@ async def office(
         desk = CandleDesk(pool, CandleStore(pool.state_redis))
         desk.has_exchange = exchange
         task = asyncio.create_task(desk.run())
-        office = Office(pool, desk, keys or NoOwnKeys())
+        office = Office(pool, desk, keys or NoKeys())
         try:
             yield office
         finally:

@@ -27,7 +27,9 @@ TABLES = {
     "quarantine",
     "source_anchors",
 }
-LATER_TABLES = {"reported_events", "repeatable_requests", "journal", "market_archive", "fleet"}
+LATER_TABLES = {"reported_events", "repeatable_requests", "journal", "market_archive", "fleet"} | {
+    "user_secrets"
+}
 """Those that the first migration did not make."""
 
 
