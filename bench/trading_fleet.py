@@ -68,7 +68,7 @@ _NERVOUS: Mapping[str, Mapping[str, float]] = {
     "rsi_signal": {"oversold": 49.0, "overbought": 51.0},
     "stochastic_signal": {"smooth": 2, "oversold": 49.0, "overbought": 51.0},
     "range_sr": {"zone": 3.0, "touches": 1},
-    "bollinger_squeeze": {"width": 0.01, "narrow": 1.0},
+    "bollinger_squeeze": {"width": 1.0, "narrow": 1.0, "widen": 0.01},
     "atr_breakout": {"multiple": 0.5},
     "keltner_bollinger": {"width": 5.0, "multiple": 0.5},
     "vwap_deviation": {"width": 0.5},

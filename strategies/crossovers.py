@@ -3,6 +3,9 @@
 Positive: the trend is up. Distances are measured in average true ranges, never in price.
 """
 
+from collections.abc import Callable
+from typing import TypeAlias
+
 from strategies import indicators, levels
 from strategies.base import (
     Candles,
@@ -15,6 +18,9 @@ from strategies.base import (
 )
 from strategies.readings import graded, price_text
 
+Average: TypeAlias = Callable[[Candles, int], float]
+"""The newest value of a moving average of so many bars."""
+
 # Average true ranges between two lines at which a cross counts as clear: what the distance
 # reaches in four of ten 15-minute bars of bitcoin.
 _EMA_GAP_ATR = 0.5
@@ -22,20 +28,27 @@ _SMA_GAP_ATR = 0.6
 _MACD_GAP_ATR = 0.15
 
 
-def ma_crossover(candles: Candles, prices: FloatArray, *, fast: int, lookback: int) -> Reading:
-    """Fast less slow simple average, in average true ranges."""
-    quick, slow = indicators.sma(candles, fast), indicators.sma(candles, lookback)
+def _fast_less_slow(
+    candles: Candles, name: str, average: Average, fast: int, lookback: int, clear_atr: float
+) -> Reading:
+    """The distance of two averages in ATRs, of which `clear_atr` are the trigger."""
+    quick, slow = average(candles, fast), average(candles, lookback)
     atr = indicators.closed_atr(candles, lookback)
     if not atr > 0:
         return 0.0, f"the price has not moved in {lookback} bars"
     apart = (quick - slow) / atr
     return (
-        graded(apart / _SMA_GAP_ATR),
+        graded(apart / clear_atr),
         lambda: (
-            f"SMA {fast} {price_text(quick)} {'above' if apart > 0 else 'below'} "
-            f"SMA {lookback} {price_text(slow)} by {abs(apart):.2f} ATR"
+            f"{name} {fast} {price_text(quick)} {'above' if apart > 0 else 'below'} "
+            f"{name} {lookback} {price_text(slow)} by {abs(apart):.2f} ATR"
         ),
     )
+
+
+def ma_crossover(candles: Candles, prices: FloatArray, *, fast: int, lookback: int) -> Reading:
+    """Fast less slow simple average, in average true ranges."""
+    return _fast_less_slow(candles, "SMA", indicators.sma, fast, lookback, _SMA_GAP_ATR)
 
 
 MA_CROSSOVER = Strategy(
@@ -55,18 +68,7 @@ MA_CROSSOVER = Strategy(
 
 def ema_crossover(candles: Candles, prices: FloatArray, *, fast: int, lookback: int) -> Reading:
     """Fast less slow exponential average, in average true ranges."""
-    quick, slow = indicators.ema(candles, fast), indicators.ema(candles, lookback)
-    atr = indicators.closed_atr(candles, lookback)
-    if not atr > 0:
-        return 0.0, f"the price has not moved in {lookback} bars"
-    apart = (quick - slow) / atr
-    return (
-        graded(apart / _EMA_GAP_ATR),
-        lambda: (
-            f"EMA {fast} {price_text(quick)} {'above' if apart > 0 else 'below'} "
-            f"EMA {lookback} {price_text(slow)} by {abs(apart):.2f} ATR"
-        ),
-    )
+    return _fast_less_slow(candles, "EMA", indicators.ema, fast, lookback, _EMA_GAP_ATR)
 
 
 EMA_CROSSOVER = Strategy(

@@ -11,6 +11,9 @@ import talib
 from strategies.base import Candles
 from strategies.indicators import atr_of, once
 
+# Bollinger's bands lie so many deviations from their middle.
+_BAND_DEVIATIONS = 2
+
 
 @once
 def _extremes(bars: Candles, period: int) -> tuple[float, float]:
@@ -90,15 +93,17 @@ def stochastic(candles: Candles, period: int, smooth: int) -> tuple[float, float
 
 
 @once
-def narrowness(bars: Candles, period: int) -> tuple[float, float]:
-    """Standard deviation of the last `period` closes, and the share of narrower bands before.
+def narrowness(bars: Candles, period: int) -> tuple[float, float, float]:
+    """Standard deviation of the last `period` closes, their bandwidth, the share of narrower bands.
 
-    The share is that of all bands of these bars, by their width relative to their middle, 0..1.
+    Bandwidth as Bollinger has it: from band to band, two deviations each, by the middle. The share
+    is that of all bands of these bars, 0..1.
     """
     deviations = talib.STDDEV(bars.close, period)[period - 1 :]
     widths = deviations / talib.SMA(bars.close, period)[period - 1 :]
     narrower = int(np.count_nonzero(widths[:-1] < widths[-1]))
-    return float(deviations[-1]), narrower / max(len(widths) - 1, 1)
+    share = narrower / max(len(widths) - 1, 1)
+    return float(deviations[-1]), 2 * _BAND_DEVIATIONS * float(widths[-1]), share
 
 
 @once

@@ -12,7 +12,7 @@ from strategies.base import (
     lookback_param,
     threshold_param,
 )
-from strategies.readings import graded, price_text
+from strategies.readings import beyond_lines, graded, price_text
 
 # The usual trigger of a z-score rule, in sample standard deviations.
 _Z_TRIGGER = 2.0
@@ -20,9 +20,6 @@ _Z_TRIGGER = 2.0
 # The present price is one of the N it is measured against, so it cannot be further out than about
 # sqrt(N) deviations. With fewer bars than this an agent would run and never reach its trigger.
 _BARS_MIN = 10
-
-# RSI of a price that gains as much as it loses, and %K of one in the middle of its range.
-_MIDDLE = 50.0
 
 
 def z_score(candles: Candles, prices: FloatArray, *, lookback: int) -> Reading:
@@ -97,11 +94,10 @@ def rsi_signal(
 ) -> Reading:
     """How far the RSI is beyond its oversold or overbought line; 0 between the two."""
     rsi = indicators.rsi(candles, lookback)
-    if rsi < oversold:
-        multiple = (_MIDDLE - rsi) / (_MIDDLE - oversold)
+    multiple = beyond_lines(rsi, oversold, overbought)
+    if multiple > 0:
         return graded(multiple), lambda: f"RSI {rsi:.1f} < {oversold:g}: oversold"
-    if rsi > overbought:
-        multiple = (_MIDDLE - rsi) / (overbought - _MIDDLE)
+    if multiple < 0:
         return graded(multiple), lambda: f"RSI {rsi:.1f} > {overbought:g}: overbought"
     if math.isnan(rsi):
         return 0.0, f"the price has not moved in {len(prices)} bars"
@@ -134,8 +130,8 @@ def stochastic_signal(
 ) -> Reading:
     """A cross of %K through %D that began beyond the oversold or overbought line; else 0."""
     k_before, d_before, k, d = levels.stochastic(candles, lookback, smooth)
-    if d_before < oversold and k_before <= d_before and k > d:
-        multiple = (_MIDDLE - d_before) / (_MIDDLE - oversold)
+    multiple = beyond_lines(d_before, oversold, overbought)
+    if multiple > 0 and k_before <= d_before and k > d:
         return (
             graded(multiple),
             lambda: (
@@ -143,8 +139,7 @@ def stochastic_signal(
                 "oversold"
             ),
         )
-    if d_before > overbought and k_before >= d_before and k < d:
-        multiple = (_MIDDLE - d_before) / (overbought - _MIDDLE)
+    if multiple < 0 and k_before >= d_before and k < d:
         return (
             graded(multiple),
             lambda: (
@@ -235,12 +230,20 @@ RANGE_SR = Strategy(
 
 
 def bollinger_squeeze(
-    candles: Candles, prices: FloatArray, *, lookback: int, width: float, narrow: float
+    candles: Candles,
+    prices: FloatArray,
+    *,
+    lookback: int,
+    width: float,
+    narrow: float,
+    widen: float,
 ) -> Reading:
     """How much the price widens bands that were narrow, with its side of the middle band."""
-    before, narrower = levels.narrowness(candles.closed, lookback)
+    before, bandwidth, narrower = levels.narrowness(candles.closed, lookback)
     if not before > 0:
         return 0.0, f"the price has not moved in {lookback} bars"
+    if bandwidth >= width:
+        return 0.0, lambda: f"no squeeze: bands of {bandwidth:.1%} are not below {width:.0%}"
     if narrower > narrow:
         return 0.0, lambda: f"no squeeze: {100 * narrower:.0f}% of the bands before were narrower"
     middle, deviation = indicators.mean_and_deviation(candles, lookback)
@@ -251,10 +254,10 @@ def bollinger_squeeze(
         squeeze = f"squeeze, {100 * narrower:.0f}% of the bands before were narrower"
         return f"{squeeze}: {then} by {100 * abs(widened):.0f}%"
 
-    if widened < width:
+    if widened < widen:
         return 0.0, lambda: seen("wider" if widened > 0 else "narrower")
     return (
-        graded(math.copysign(widened / width, price - middle)),
+        graded(math.copysign(widened / widen, price - middle)),
         lambda: (
             f"{seen('wider')}, close {price_text(price)} {'above' if price > middle else 'below'} "
             f"the middle band {price_text(middle)}"
@@ -268,10 +271,20 @@ BOLLINGER_SQUEEZE = Strategy(
     description="bands that were narrow widen: in the direction in which the price widens them",
     function=bollinger_squeeze,
     warm_up=lambda params: 2 * int(params["lookback"]),
+    version=2,
     params=(
         lookback_param(20, _BARS_MIN, 200, "bars of the bands"),
-        Param("width", "float", 0.1, 0.01, 1.0, 0.01, "share by which the bands must widen"),
+        Param(
+            "width",
+            "float",
+            0.1,
+            0.01,
+            1.0,
+            0.01,
+            "distance of the bands, by their middle, below which they are narrow",
+        ),
         Param("narrow", "float", 0.25, 0.05, 1.0, 0.05, "share of the bands that may be narrower"),
+        Param("widen", "float", 0.1, 0.01, 1.0, 0.01, "share by which the bands must widen"),
         threshold_param(),
     ),
 )

@@ -9,10 +9,25 @@ import math
 # atanh(0.5), the last bit up, so that a reading exactly on its trigger is not below 0.5.
 _AT_TRIGGER = 0.549306144334055
 
+# An oscillator of what rises as much as it falls, or is in the middle of its range.
+_MIDDLE = 50.0
+
 
 def graded(multiple: float) -> float:
     """The signal for a multiple of the trigger: 1 -> 0.5, 2 -> 0.8, 3 -> 0.93; odd and smooth."""
     return math.tanh(_AT_TRIGGER * multiple)
+
+
+def beyond_lines(reading: float, low: float, high: float) -> float:
+    """The multiple for an oscillator of 0..100: 1 on its low line, -1 on its high one.
+
+    Counted from the middle, 50; 0 between the lines and for NaN.
+    """
+    if reading < low:
+        return (_MIDDLE - reading) / (_MIDDLE - low)
+    if reading > high:
+        return (_MIDDLE - reading) / (high - _MIDDLE)
+    return 0.0
 
 
 def price_text(price: float) -> str:

@@ -15,10 +15,7 @@ from strategies.base import (
     lookback_param,
     threshold_param,
 )
-from strategies.readings import graded, price_text
-
-# MFI of a price on whose rises as much money is traded as on its falls.
-_MFI_MIDDLE = 50.0
+from strategies.readings import beyond_lines, graded, price_text
 
 
 def obv_trend(candles: Candles, prices: FloatArray, *, lookback: int) -> Reading:
@@ -133,11 +130,10 @@ def money_flow_index(
 ) -> Reading:
     """How far the MFI is beyond its oversold or overbought line; 0 between the two."""
     mfi = trend_indicators.money_flow_index(candles, lookback)
-    if mfi < oversold:
-        multiple = (_MFI_MIDDLE - mfi) / (_MFI_MIDDLE - oversold)
+    multiple = beyond_lines(mfi, oversold, overbought)
+    if multiple > 0:
         return graded(multiple), lambda: f"MFI {mfi:.1f} < {oversold:g}: money has left"
-    if mfi > overbought:
-        multiple = (_MFI_MIDDLE - mfi) / (overbought - _MFI_MIDDLE)
+    if multiple < 0:
         return graded(multiple), lambda: f"MFI {mfi:.1f} > {overbought:g}: money has crowded in"
     if math.isnan(mfi):
         return 0.0, lambda: f"no money moved the price in {lookback} bars"

@@ -53,7 +53,9 @@ def test_the_documented_defaults() -> None:
             "threshold": 0.5,
         },
         "range_sr": {"lookback": 20, "zone": 0.5, "touches": 2, "threshold": 0.5},
-        "bollinger_squeeze": {"lookback": 20, "width": 0.1, "narrow": 0.25, "threshold": 0.5},
+        "bollinger_squeeze": {
+            "lookback": 20, "width": 0.1, "narrow": 0.25, "widen": 0.1, "threshold": 0.5,
+        },
         "atr_breakout": {"lookback": 14, "multiple": 1.5, "threshold": 0.5},
         "keltner_bollinger": {"lookback": 20, "width": 2.0, "multiple": 2.0, "threshold": 0.5},
         "vwap_deviation": {"lookback": 50, "width": 2.0, "threshold": 0.5},

@@ -78,6 +78,13 @@ def staircase(*last: float, bars: int = 60) -> Candles:
         ("bollinger_squeeze", {}, [42_003.0], 0, "squeeze, 0% of the bands before were narrower"),
         ("bollinger_squeeze", {}, [41_960.0, 42_005.0], 0, "no squeeze: 100% of the bands"),
         (
+            "bollinger_squeeze",
+            {"width": 0.01},
+            [46_000.0, 42_000.0],
+            0,
+            "no squeeze: bands of 8.3% are not below 1%",
+        ),
+        (
             "keltner_bollinger",
             {},
             [41_800.0],

@@ -111,7 +111,7 @@ def test_mirrored_prices_give_the_mirrored_signal(
         params["overbought"] = 100.0 - float(params["oversold"])
     if strategy.name == "bollinger_squeeze":
         # Which bands were narrow is a matter of per cent, and those change with the middle.
-        params["narrow"] = 1.0
+        params["narrow"] = params["width"] = 1.0
     # Reflected in the middle of its own range, so that no price drops to zero.
     sum_of_ends = candles.high.max() + candles.low.min()
     mirrored = replace(

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from strategies.readings import graded, price_text
+from strategies.readings import beyond_lines, graded, price_text
 
 
 @given(st.floats(-50, 50))
@@ -29,3 +29,12 @@ def test_the_trigger_is_half_strength_and_not_a_bit_less() -> None:
 )  # fmt: skip
 def test_prices_read_as_people_write_them(price: float, words: str) -> None:
     assert price_text(price) == words
+
+
+@given(st.floats(5, 49.9), st.floats(50.1, 95))
+def test_an_oscillator_is_counted_from_its_middle(low: float, high: float) -> None:
+    assert beyond_lines(low, low, high) == beyond_lines(high, low, high) == 0.0
+    assert beyond_lines(50.0, low, high) == beyond_lines(float("nan"), low, high) == 0.0
+    twice_as_far = beyond_lines(50 - 2 * (50 - low), low, high)
+    assert twice_as_far == pytest.approx(2.0)
+    assert beyond_lines(50 + 2 * (high - 50), low, high) == pytest.approx(-2.0)

@@ -55,6 +55,8 @@ def bollinger_squeeze(bars: list[OHLCV], prices: list[float]) -> float:
     narrower = int((widths[:-1] < widths[-1]).sum())
     before, now = BB(20, 2.0, prices[-21:-1])[-1], BB(20, 2.0, prices[-20:])[-1]
     widened = (now.ub - now.lb) / (before.ub - before.lb) - 1
+    if (before.ub - before.lb) / before.cb >= 0.1:
+        return 0.0
     if narrower > 0.25 * (len(widths) - 1) or widened < 0.1:
         return 0.0
     return graded(widened / 0.1) * (1 if prices[-1] > now.cb else -1)
