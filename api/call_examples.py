@@ -177,12 +177,15 @@ METRICS: Final = {
     "turnover_usd": 2400.0,
     "average_hold_seconds": 1840.0,
 }
-FLEET_METRICS: Final = {"agents": 3, "capital_usd": 300.0, "metrics": METRICS}
+FLEET_METRICS: Final = {
+    "agents": 3, "capital_usd": 300.0, "as_of": "2026-01-31T12:00:00.000Z", "metrics": METRICS,
+}  # fmt: skip
 STRATEGIES: Final = [
     {
         "name": "momentum_breakout",
-        "family": "breakout",
-        "description": "follows a close beyond the range of the last bars",
+        "family": "momentum",
+        "description": "price above the highest high or below the lowest low of the last closed"
+        " bars",
         "warm_up_bars": 21,
         "needs_volume": False,
         "params": [

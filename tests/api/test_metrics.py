@@ -1,13 +1,18 @@
 """Metrics over REST: the record's trades, and nobody else's."""
 
 import asyncio
+import contextlib
 from datetime import UTC, datetime
 from uuid import UUID, uuid4
 
+import pytest
+
 from adapters.db.connection import connection
 from api.hub import Hub
+from api.trade_sums import StillSumming, Summed, TradeSums
 from tests.api.conftest import Account
 from tests.api.test_agents import make
+from tests.conftest import wait_for
 
 FIELDS = [
     "trades", "wins", "losses", "win_rate", "total_pnl_usd", "fees_usd", "profit_factor",
@@ -67,7 +72,7 @@ async def test_metrics(alice: Account, bob: Account, hub: Hub) -> None:
 async def test_metrics_of_the_fleet(alice: Account, bob: Account, hub: Hub) -> None:
     path = "/api/fleet/metrics"
     nothing = (await alice.http.get(path)).json()
-    assert list(nothing) == ["agents", "capital_usd", "metrics"]
+    assert list(nothing) == ["agents", "capital_usd", "as_of", "metrics"]
     assert (nothing["agents"], nothing["capital_usd"]) == (0, 0.0)
     assert list(nothing["metrics"]) == FIELDS
     one = (await make(alice, risk_params={"max_position_usd": 100}))["id"]
@@ -94,7 +99,7 @@ async def test_all_who_ask_at_once_share_one_question(alice: Account, hub: Hub) 
     assert {id(summed) for summed in first} == {id(first[0])}
     again = await hub.trade_sums.read(alice.user_id)
     assert again is not first[0]
-    assert again[0].agents == 1
+    assert again.traded.agents == 1
 
 
 async def test_who_stops_waiting_stops_nobody_else(alice: Account, hub: Hub) -> None:
@@ -103,4 +108,50 @@ async def test_who_stops_waiting_stops_nobody_else(alice: Account, hub: Hub) -> 
     patient = asyncio.create_task(hub.trade_sums.read(alice.user_id))
     await asyncio.sleep(0)
     impatient.cancel()
-    assert (await patient)[0].agents == 1
+    assert (await patient).traded.agents == 1
+
+
+async def store_many(hub: Hub, user: UUID, agent: str, trades: int) -> None:
+    """Trades of a minute, one after another, the last one closed a minute ago."""
+    async with connection(hub.database) as con:
+        await con.execute(
+            "INSERT INTO trades (id, agent_id, user_id, seq, symbol, side, strategy_name,"
+            " quantity, leverage, entry_price, exit_price, fee_usd, pnl_usd, open_reason,"
+            " close_reason, opened_at, closed_at, mode) SELECT gen_random_uuid(), $1, $2, n,"
+            " 'BTC/USDT', 'long', 's', 2, 1, 50, 60, 0.5, 1, 'signal', 'signal',"
+            " now() - (n + 1) * interval '1 minute', now() - n * interval '1 minute', 'paper'"
+            " FROM generate_series(1, $3) n",
+            UUID(agent), user, trades,
+        )  # fmt: skip
+
+
+async def test_very_many_trades_are_added_up_while_nobody_waits(alice: Account, hub: Hub) -> None:
+    """As if nobody had patience, and a millisecond were long."""
+    agent = (await make(alice))["id"]
+    await store_many(hub, alice.user_id, agent, 5000)
+    sums = TradeSums(hub.database, hub.clock, patience_s=0.0, short_s=0.001)
+    with pytest.raises(StillSumming):
+        await sums.read(alice.user_id)
+
+    async def answered() -> Summed | None:
+        with contextlib.suppress(StillSumming):
+            return await sums.read(alice.user_id)
+        return None
+
+    first = await wait_for(answered)
+    assert first is not None
+    assert first.metrics.trades == 5000
+    assert first.as_of <= hub.clock.now()
+    await store_many(hub, alice.user_id, agent, 1)
+    assert await sums.read(alice.user_id) is first
+
+
+async def test_a_caller_is_told_to_come_again(
+    alice: Account, hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await make(alice)
+    sums = TradeSums(hub.database, hub.clock, patience_s=0.0)
+    monkeypatch.setattr(hub, "trade_sums", sums)
+    told = await alice.http.get("/api/fleet/metrics")
+    assert (told.status_code, told.headers["retry-after"]) == (503, "5")
+    assert "still being added up" in told.json()["detail"]
