@@ -184,6 +184,11 @@ class LiveTable:
                 pipe.sadd(keys.market_in_use(), *wanted)
             await pipe.execute()
 
+    async def in_use(self) -> frozenset[str]:
+        """The symbols that agents trade."""
+        found: Iterable[bytes] = await command(self._redis, "SMEMBERS", keys.market_in_use())
+        return frozenset(symbol.decode() for symbol in found)
+
     async def ask(self, symbol: str, now: float) -> None:
         """Has a symbol followed for a while, whoever trades it; the last asked for stay."""
         async with self._redis.pipeline(transaction=True) as pipe:
@@ -220,6 +225,11 @@ class LiveTable:
             pipe.zrangebyscore(keys.market_asked(), int(now), "+inf")
             in_use, asked = await pipe.execute()
         return _in_order(in_use, asked)
+
+
+def left_out(in_use: Iterable[str]) -> list[str]:
+    """The symbols that agents trade and that are too many to be followed."""
+    return sorted(in_use)[SYMBOLS_MAX:]
 
 
 def _in_order(in_use: Iterable[bytes], asked: Sequence[bytes]) -> tuple[str, ...]:

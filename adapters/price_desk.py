@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Final
 
 from adapters.live_frames import LivePrices
-from adapters.live_table import LivePrice
+from adapters.live_table import SYMBOLS_MAX, LivePrice
 from adapters.market_store import MarketStore
 from adapters.price_choice import (
     AUTO,
@@ -49,6 +49,7 @@ class PriceDesk:
         self._clock = clock
         self._choice: PriceChoice | None = None
         self._known: tuple[str, ...] | None = None
+        self._in_use: frozenset[str] = frozenset()
         self._is_auto = source is None and settings.price_source == AUTO
         self.source: PriceSource | LivePrices | None = source
         if source is None and not self._is_auto:
@@ -77,6 +78,11 @@ class PriceDesk:
             return self._known
         return self.source.symbols
 
+    def has_room(self, symbol: str) -> bool:
+        """Whether an agent may begin to trade it: a stream follows so many symbols and no more."""
+        is_new = self.live is not None and symbol not in self._in_use
+        return not is_new or len(self._in_use) < SYMBOLS_MAX
+
     async def learn(self) -> None:
         """Reads what may change, once. Raises what says that Redis is away."""
         if self._is_auto:
@@ -87,6 +93,7 @@ class PriceDesk:
                 self.market.use(self.source)
         if self.live is not None:
             self._known = await self.live.table.known_symbols(self.live.name) or self._known
+            self._in_use = await self.live.table.in_use()
 
     async def keep(self) -> None:
         """Reads it again and again, until it is canceled."""

@@ -304,6 +304,7 @@ SOURCES: Final = {
             "malformed": 0,
             "dropped": {"jump": 1},
             "unknown_symbols": [],
+            "left_out_symbols": [],
             "held_by": "worker-2",
         },
         {
@@ -322,6 +323,7 @@ SOURCES: Final = {
             "malformed": 0,
             "dropped": {},
             "unknown_symbols": [],
+            "left_out_symbols": [],
             "held_by": None,
         },
     ],

@@ -19,6 +19,7 @@ from adapters.db.agents import Agent, NewAgent
 from adapters.db.errors import NoSuchUser, TooManyPlans
 from adapters.db.repeatable import Answered, RequestKey
 from adapters.errors import RedisAway, ShardFull
+from adapters.live_table import SYMBOLS_MAX
 from adapters.plan_directory import publish_plans
 from adapters.recovery import recover_shard
 from adapters.redis_client import away_as_error
@@ -221,6 +222,7 @@ def row_status(row: np.void | None) -> int:
 
 async def _new_agent(hub: Hub, user_id: UUID, wanted: AgentConfiguration) -> NewAgent:
     _check_schema(hub, wanted)
+    _check_room(hub, wanted)
     return NewAgent(
         user_id=user_id,
         name=wanted.name,
@@ -237,6 +239,7 @@ async def _new_agent(hub: Hub, user_id: UUID, wanted: AgentConfiguration) -> New
 
 async def _edit(hub: Hub, user_id: UUID, wanted: AgentConfiguration) -> Edit:
     _check_schema(hub, wanted)
+    _check_room(hub, wanted)
     return Edit(
         name=wanted.name,
         symbol=wanted.symbol,
@@ -256,6 +259,16 @@ def _check_schema(hub: Hub, wanted: AgentConfiguration) -> None:
             409,
             "the pool is being upgraded: until then risk_params may hold a fixed stop and target"
             " and max_session_loss_usd only",
+        )
+
+
+def _check_room(hub: Hub, wanted: AgentConfiguration) -> None:
+    """A symbol that cannot be followed has no prices: no agent shall wait for them in vain."""
+    if not hub.prices.has_room(wanted.symbol):
+        raise Problem(
+            409,
+            f"agents trade {SYMBOLS_MAX} symbols already, and no more are followed at a time:"
+            " take one of those",
         )
 
 

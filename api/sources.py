@@ -52,6 +52,8 @@ class SourceReport(SourceHealth, frozen=True, kw_only=True):
     malformed: int = 0
     dropped: dict[str, int] = {}
     unknown_symbols: list[str] = []
+    left_out_symbols: list[str] = []
+    """Those of agents that are too many to be followed: they have no price."""
     held_by: str | None = None
 
     def in_short(self) -> SourceHealth:
@@ -108,6 +110,7 @@ def stale_symbols(frame: Frame | None, slot: int) -> list[str]:
 
 
 def _stream_report(name: str, told: dict[str, Any], stale: list[str], now: float) -> SourceReport:
+    left_out = told.get("left_out", [])
     return SourceReport(
         source=name,
         kind="prices",
@@ -115,13 +118,14 @@ def _stream_report(name: str, told: dict[str, Any], stale: list[str], now: float
         connected_since=_moment(told.get("connected_since")),
         last_message_age_s=_age(told.get("last_message_at"), now),
         errors=told.get("errors", 0),
-        stale_symbols=stale,
+        stale_symbols=sorted({*stale, *left_out}),
         last_error=told.get("last_error"),
         retry_at=_moment(told.get("retry_at")),
         messages=told.get("messages", 0),
         malformed=told.get("malformed", 0),
         dropped=told.get("dropped", {}),
         unknown_symbols=told.get("unknown", []),
+        left_out_symbols=left_out,
         held_by=told.get("feeder"),
     )
 

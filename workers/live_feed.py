@@ -13,7 +13,7 @@ from typing import Final
 import msgspec
 
 from adapters.errors import AdapterError, FeedError
-from adapters.live_table import LiveTable
+from adapters.live_table import LiveTable, left_out
 from adapters.price_exchange import ExchangeFeed
 from adapters.price_feed import FeedReport, PriceBuffer, PriceFeed
 from adapters.price_gate import PriceGate
@@ -53,6 +53,8 @@ class FeedReportLine(FeedReport, kw_only=True):
 
     feeder: str
     symbols: int
+    left_out: list[str] = msgspec.field(default_factory=list)
+    """Symbols that agents trade, and that are too many to be followed."""
     at: float
 
 
@@ -75,6 +77,7 @@ class LiveFeed:
         self._buffer = PriceBuffer(self._gate, clock)
         self.feed = open_feed(self._buffer.put)
         self._symbols: tuple[str, ...] = ()
+        self._left_out: list[str] = []
 
     async def run(self) -> None:
         """Streams until it is canceled.
@@ -141,10 +144,16 @@ class LiveFeed:
     async def _report(self) -> None:
         report = self.feed.report
         report.dropped = dict(self._buffer.dropped)
+        too_many = left_out(await self._table.in_use())
+        if too_many != self._left_out:
+            self._left_out = too_many
+            logger.error("%s symbols of agents are too many to be followed: %s",
+                         len(too_many), ", ".join(too_many[:10]))  # fmt: skip
         line = FeedReportLine(
             **msgspec.structs.asdict(report),
             feeder=self._name,
             symbols=len(self._symbols),
+            left_out=self._left_out,
             at=self._clock(),
         )
         await self._table.tell(msgspec.json.encode(line))

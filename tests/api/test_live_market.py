@@ -11,14 +11,18 @@ import msgspec
 import pytest
 from starlette.applications import Starlette
 
+from adapters import candle_service
 from adapters.db import users
 from adapters.live_frames import LivePrices
-from adapters.live_table import LiveTable, SeenPrice
+from adapters.live_table import SYMBOLS_MAX, LiveTable, SeenPrice
 from adapters.settings import Settings
 from api.app import create_app
 from api.hub import Hub
 from tests.api.conftest import CHEAP_HASH
+from tests.api.serving import serve
+from tests.api.test_secrets import put
 from tests.conftest import wait_for
+from tests.servers.twelvedata import twelvedata
 from workers.live_feed import FeedReportLine
 
 AGENT = {"symbol": "BTC/USDT", "strategy_name": "momentum_breakout"}
@@ -138,6 +142,60 @@ async def test_sources_say_how_they_are(
     ready = (await http.get("/ready")).json()
     assert [each["source"] for each in ready["sources"]] == ["pyth", "twelvedata"]
     assert ready["sources"][0]["errors"] == 3 and "last_error" not in ready["sources"][0]
+
+
+async def test_more_symbols_than_can_be_followed_are_refused(
+    hub: Hub, http: httpx.AsyncClient, table: LiveTable
+) -> None:
+    traded = [f"C{n:03}/USDT" for n in range(SYMBOLS_MAX - 1)]
+    await table.know_symbols("pyth", [*traded, "BTC/USDT", "ETH/USDT"])
+    await table.use(traded)
+    await hub.prices.learn()
+    made = (await http.post("/api/agents", json=AGENT)).json()
+    await table.use([*traded, "BTC/USDT"])
+    await hub.prices.learn()
+    assert (await http.post("/api/agents", json=AGENT)).status_code == 201
+    refused = await http.post("/api/agents", json=AGENT | {"symbol": "ETH/USDT"})
+    assert refused.status_code == 409
+    assert refused.json()["detail"].startswith("agents trade 100 symbols already")
+    path = f"/api/agents/{made['id']}"
+    assert (await http.patch(path, json={"symbol": "ETH"})).status_code == 409
+    assert (await http.patch(path, json={"name": "still mine"})).status_code == 200
+
+
+async def test_a_users_own_key_is_used_and_reported(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(candle_service, "WAIT_S", 0.3)  # nobody else fetches here
+    async with twelvedata(keys={"of-alice"}) as server:
+        live = replace(
+            settings, price_source="pyth", pyth_url="http://127.0.0.1:1", twelvedata_url=server.url
+        )
+        async with serve(live) as served:
+            hub = served.hub
+            assert isinstance(hub.prices.source, LivePrices)
+            await hub.prices.source.table.know_symbols("pyth", ["BTC/USDT", "ETH/USDT"])
+            await hub.prices.learn()
+            asked = {"symbol": "BTC/USDT", "timeframe": "1h"}
+            for name, value in (("alice", "of-alice"), ("bob", "wrong")):
+                _, token = await served.token(name)
+                async with served.http(token) as http:
+                    await put(http, value)
+                    told = await http.get("/api/market/candles", params=asked)
+                    *_, own = (await http.get("/api/market/sources")).json()["sources"]
+                    assert own["is_own"] is True and own["source"] == "twelvedata"
+                    assert value not in str(own)
+                    if name == "alice":
+                        assert told.json()["source"] == "twelvedata" and not told.json()["stale"]
+                        assert own["budget_left"] == {"minute": 7, "day": 799}
+                        assert (own["state"], own["errors"]) == ("connected", 0)
+                        asked = {"symbol": "ETH/USDT", "timeframe": "1h"}
+                    else:
+                        # A refused key is said to its owner, and not tried again and again.
+                        assert told.status_code == 503
+                        assert (await http.get("/api/market/candles", params=asked)).is_error
+                        assert own["state"] == "blocked" and "refuses the key" in own["last_error"]
+            assert [key for _, key, _, _ in server.asked] == ["of-alice", "wrong"]
 
 
 async def test_live_mode_is_not_built_here_either(

@@ -1,6 +1,7 @@
 """Who streams the prices, and what happens when they stop."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -8,7 +9,7 @@ from dataclasses import replace
 import msgspec
 import pytest
 
-from adapters import price_gate
+from adapters import live_table, price_gate
 from adapters.live_frames import LivePrices
 from adapters.live_table import LivePrice, LiveTable
 from adapters.redis_client import Redis, open_redis
@@ -17,7 +18,7 @@ from tests.conftest import wait_for
 from tests.servers.hermes import KEY, HermesServer, hermes
 from workers.__main__ import open_pool
 from workers.context import PoolContext
-from workers.live_feed import FeedReportLine
+from workers.live_feed import FeedReportLine, LiveFeed, pyth_feed
 from workers.live_market import FeedKeeper, turn_of
 
 
@@ -102,6 +103,30 @@ async def test_a_lease_that_nobody_renews_is_taken_within_three_seconds(
         await next_price(table, "BTC/USDT", after=began)
         assert pool.clock.now() - began < 3.0 + 1.0  # publish times are whole seconds
         assert await table.holder() == "two"
+
+
+async def test_symbols_that_are_too_many_are_said(
+    pyth_settings: Settings, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live_table, "SYMBOLS_MAX", 2)
+    table = LiveTable(redis)
+    await table.hold("one", 60_000)
+    await table.use(["BTC/USDT", "ETH/USDT", "SOL/USDT"])
+    feed = LiveFeed(table, "one", pyth_feed(pyth_settings, time.time), jump_pct=20, clock=time.time)
+
+    async def said() -> bool:
+        told = await table.told()
+        line = None if told is None else msgspec.json.decode(told, type=FeedReportLine)
+        return line is not None and line.left_out == ["SOL/USDT"] and line.symbols == 2
+
+    running = asyncio.create_task(feed.run())
+    try:
+        await wait_for(said, seconds=8)
+        await next_price(table, "ETH/USDT")
+        assert not await table.prices(["SOL/USDT"])
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
 
 
 async def test_what_is_no_price_is_dropped_and_counted(
