@@ -10,11 +10,13 @@ from pathlib import Path
 
 from adapters.processes import append_log, launch_command, log_tail, write_pid
 from cli.parts import Part, python_path
+from cli.restarts import Restarts
 from cli.terminal import say
 
-_BACKOFF_S = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
-_STEADY_S = 60.0
-"""A process that ran so long is started again soon when it dies, whatever was before."""
+_WAITS_S = (0.2, 0.5, 1.0, 2.0, 5.0)
+"""Before the next start. Not longer: a part may die of another one that is away, and is needed as
+soon as that is back.
+"""
 _HURRIED_STOP_S = 1.0
 _KILL_WAIT_S = 5.0
 _LAST_WORDS_S = 1.0
@@ -66,15 +68,14 @@ class Child:
     async def keep_running(self) -> None:
         """Starts the process again whenever it ends, later and later if it does not live long."""
         clock = asyncio.get_running_loop().time
-        attempt, started = 0, clock()
+        restarts, started = Restarts(_WAITS_S), clock()
         while True:
             status = await self.wait()
-            attempt = 0 if clock() - started > _STEADY_S else attempt
-            delay_s = _BACKOFF_S[min(attempt, len(_BACKOFF_S) - 1)]
-            attempt, started = attempt + 1, clock()
+            delay_s = restarts.wait_s(clock() - started)
             how = ending(status) if status <= 0 else f"{ending(status)}: {self.last_words()}"
             say(f"{self.part.name} ended ({how}); starting it again in {delay_s:g} s")
             await asyncio.sleep(delay_s)
+            started = clock()
             try:
                 await self.start()
             except OSError as error:  # no room for a process; the next round tries again

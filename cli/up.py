@@ -28,11 +28,12 @@ from cli.demo import open_demo
 from cli.own_secrets import own_secrets
 from cli.parts import MakeParts, Parts
 from cli.readiness import price_line, until_ready
+from cli.restarts import Restarts
 from cli.running import told_to_others
 from cli.terminal import CommandError, complain, say
 
 _WATCH_S = 0.5
-_BACKOFF_S = (0.5, 2.0, 5.0, 15.0)
+_SERVER_WAITS_S = (0.5, 1.0, 2.0, 5.0)
 
 
 class Server(Protocol):
@@ -188,15 +189,16 @@ async def _stop_all(children: list[Child]) -> None:
 
 async def _keep_server(name: str, server: Server) -> None:
     """Starts an embedded server again when it dies."""
-    attempt = 0
+    clock = asyncio.get_running_loop().time
+    restarts, started = Restarts(_SERVER_WAITS_S), clock()
     while True:
         await asyncio.sleep(_WATCH_S)
         if not server.has_died():
             continue
-        delay_s = _BACKOFF_S[min(attempt, len(_BACKOFF_S) - 1)]
-        attempt += 1
+        delay_s = restarts.wait_s(clock() - started)
         say(f"{name} ended; starting it again in {delay_s:g} s")
         await asyncio.sleep(delay_s)
+        started = clock()
         try:
             await server.start()
             say(f"{name} is back")
