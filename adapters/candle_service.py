@@ -23,9 +23,11 @@ from adapters.redis_client import AWAY, Redis
 from adapters.settings import Settings
 from engine.frames import TIME, TIMEFRAMES, Floats, Frame
 
-WAIT_S: Final = 2.0
-"""How long answers wait for candles to be fetched: a thousand callers at once, who wait five
-seconds, still have to be answered after it."""
+WAIT_S: Final = 4.0
+"""How long an answer waits for candles to be fetched; callers wait five seconds."""
+RUSH: Final = 200
+RUSH_WAIT_S: Final = 2.0
+"""The same while more callers than that wait: all of them have to be answered after it."""
 POLL_S: Final = 0.1
 
 log = logging.getLogger(__name__)
@@ -48,10 +50,10 @@ class ServedCandles:
 
 @dataclass(slots=True)
 class _Waiter:
-    """Those of this process who wait for the same candles, and until when the last of them does."""
+    """Those of this process who wait for the same candles, and since when the last of them does."""
 
     is_over: asyncio.Future[None]
-    until: float = 0.0
+    since: float = 0.0
 
 
 class OwnKeys(Protocol):
@@ -79,6 +81,7 @@ class CandleService:
         self.own = OwnCandles(settings.twelvedata_url, redis, self.store, clock)
         self._serving: dict[tuple[WindowName, UUID | None], asyncio.Task[ServedCandles | None]] = {}
         self._waiting: dict[WindowName, _Waiter] = {}
+        self._callers = 0
         self._poll: asyncio.Task[None] | None = None
 
     async def close(self) -> None:
@@ -107,7 +110,11 @@ class CandleService:
             serving = asyncio.create_task(self._serve(name, own))
             self._serving[name, whose] = serving
             serving.add_done_callback(lambda _: self._serving.pop((name, whose), None))
-        return await asyncio.shield(serving)
+        self._callers += 1
+        try:
+            return await asyncio.shield(serving)
+        finally:
+            self._callers -= 1
 
     async def told_of_own(self, user_id: UUID) -> dict[str, Any] | None:
         """How the user's own key is doing; None without one, or where no live source is."""
@@ -153,7 +160,7 @@ class CandleService:
         """Asks for candles and waits until they are there, or it has been too long."""
         loop = asyncio.get_running_loop()
         waiter = self._waiting.setdefault(name, _Waiter(loop.create_future()))
-        waiter.until = loop.time() + WAIT_S
+        waiter.since = loop.time()
         await self.store.ask(name, now)
         if self._poll is None or self._poll.done():
             self._poll = asyncio.create_task(self._watch())
@@ -173,8 +180,9 @@ class CandleService:
                 log.warning("Redis does not answer: %s", error)
                 fetched_at = {}
             oldest = self._clock() - CANDLES_FRESH_S
+            patience_s = WAIT_S if self._callers <= RUSH else RUSH_WAIT_S
             for name, waiter in list(self._waiting.items()):
-                if fetched_at.get(name, 0.0) >= oldest or loop.time() > waiter.until:
+                if fetched_at.get(name, 0.0) >= oldest or loop.time() > waiter.since + patience_s:
                     del self._waiting[name]
                     waiter.is_over.set_result(None)
             await asyncio.sleep(POLL_S)

@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Callable
 
-from bench import candle_rush, density, first_tick, hub, plans, soak, strategies, trades
+from bench import candle_rush, density, first_tick, hub, plans, soak, strategies, takeover, trades
 
 Measurement = tuple[Callable[[list[str]], int], list[str], list[str]]
 
@@ -25,6 +25,7 @@ MEASUREMENTS: dict[str, Measurement] = {
         [],
     ),
     "soak": (soak.main, ["--seconds", "60"], []),
+    "takeover": (takeover.main, ["--times", "4"], []),
     "candle-rush": (candle_rush.main, ["--users", "10", "--symbols", "10"], []),
 }
 """By name: what runs, its arguments in the short set, and at full size."""

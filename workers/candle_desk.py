@@ -187,9 +187,7 @@ class CandleDesk:
         await self._store.land(name)
 
     async def _look(self, now: float) -> None:
-        """What agents see of their windows, and what is left of the budget."""
-        if self._budget is not None:
-            self._left = await self._budget.left()
+        """What agents see of their windows."""
         frame = await self._pool.market.newest()
         if frame is None:
             return
@@ -207,6 +205,7 @@ class CandleDesk:
     async def _report(self) -> None:
         sources = []
         if self._budget is not None:
+            self._left = await self._budget.left()
             left = {"minute": self._left.minute, "day": self._left.day}
             sources.append(self.twelvedata.report("twelvedata", budget_left=left))
         if self.has_exchange:

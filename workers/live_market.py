@@ -24,9 +24,9 @@ from workers.together import first_to_end
 
 logger = logging.getLogger(__name__)
 
-FEED_LEASE_MS: Final = 1_500
-FEED_BEAT_S: Final = 0.4
-"""A lease that runs out is taken within lease and beat: two seconds, and one to connect in."""
+FEED_LEASE_MS: Final = 1_200
+FEED_BEAT_S: Final = 0.3
+"""A lease that runs out is taken within lease and beat: 1.5 s, and as long to connect in."""
 USE_EVERY_S: Final = 5.0
 
 Turn = Callable[[], Coroutine[Any, Any, None]]

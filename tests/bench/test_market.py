@@ -26,6 +26,13 @@ def test_a_service_that_breaks_costs_no_tick() -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
+def test_another_process_streams_within_three_seconds() -> None:
+    said = run("bench.takeover", "--times", "4")
+    assert "killed 2 times" in said and "stopped 2 times" in said
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
 def test_many_who_ask_at_once_are_answered_within_the_limits() -> None:
     said = run("bench.candle_rush", "--users", "8", "--symbols", "10", "--rushes", "2")
     assert "240" in said
