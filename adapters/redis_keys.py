@@ -235,6 +235,11 @@ def shim_states() -> str:
     return f"{PREFIX}{{shims}}:states"
 
 
+def callback_keeper() -> str:
+    """String: the hub process that tells other hubs of their agents. Short TTL."""
+    return f"{PREFIX}{{callbacks}}:keeper"
+
+
 def ticked_channel() -> str:
     """Pub/sub: msgpack [shard, slot, version] after each commit."""
     return f"{PREFIX}ticked"

@@ -201,6 +201,26 @@ class Settings:
         "with `docker`: their image, from deploy/shim.Dockerfile",
         default="artic-shim",
     )
+    pool_secret: str = _setting(
+        "ARTIC_POOL_SECRET",
+        read.secret(16),
+        "what agent containers of other hubs show as POOL_SECRET; with it they reach the agents of"
+        " ARTIC_SHIM_OWNER and no others",
+        leans_on=lambda values: "",
+        hidden=True,
+    )
+    shim_owner: str = _setting(
+        "ARTIC_SHIM_OWNER",
+        read.email,
+        "e-mail address of the account that owns the agents of other hubs",
+        leans_on=lambda values: "",
+    )
+    callback_hubs: str = _setting(
+        "ARTIC_CALLBACK_HUBS",
+        read.http_urls,
+        "those hubs (their HUB_URL), separated by commas; nothing is sent to any other address",
+        leans_on=lambda values: "",
+    )
     requests_per_minute: int = _setting(
         "ARTIC_REQUESTS_PER_MINUTE",
         read.whole_number(0, 10**9),
@@ -291,7 +311,10 @@ def load_settings(
     for each in fields(Settings):
         value = _value(each, told, needs)
         values[each.name] = _leaning(each, values) if value == "" else value
-    return Settings(**values)
+    settings = Settings(**values)
+    if settings.pool_secret and settings.pool_secret == settings.internal_secret:
+        raise SettingsError("ARTIC_POOL_SECRET must not be ARTIC_INTERNAL_SECRET, which opens more")
+    return settings
 
 
 def load_settings_or_exit(*, needs: Collection[str] = NEEDED) -> Settings:

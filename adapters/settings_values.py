@@ -48,6 +48,13 @@ def http_urls(text: str) -> str:
     return ",".join(http_url(part.strip()) for part in text.split(","))
 
 
+def email(text: str) -> str:
+    """An e-mail address, as far as settings care."""
+    if not re.fullmatch(r"[^@\s]+@[^@\s]+", text):
+        raise ValueError("must be an e-mail address")
+    return text
+
+
 def price_source(text: str) -> str:
     """The kind of source is checked here, its details by the source itself."""
     if not _PRICE_SOURCES.fullmatch(text):

@@ -10,6 +10,7 @@ import sys
 from agent_shim.app import AgentEndpoint
 from agent_shim.client import HubClient
 from agent_shim.log import configure_logging
+from agent_shim.pool import PoolClient
 from agent_shim.server import Server
 from agent_shim.settings import SettingsError, ShimSettings, load_settings
 
@@ -51,13 +52,18 @@ async def serve(settings: ShimSettings, listening: socket.socket) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
-    endpoint = AgentEndpoint(
-        HubClient(settings.hub_url, settings.internal_secret), settings.only_agent
-    )
+    way = (settings.hub_url, settings.internal_secret)
+    hub, introducing = HubClient(*way), None
+    if settings.own_hub is not None and settings.only_agent is not None:
+        hub = pool = PoolClient(*way, settings.only_agent, settings.own_hub)
+        introducing = asyncio.create_task(pool.keep_introducing())
+    endpoint = AgentEndpoint(hub, settings.only_agent, passes_all=settings.own_hub is not None)
     log.info("agent endpoint ready for %s", settings.only_agent or "every agent")
     try:
         await Server(endpoint.answer).serve(listening, stopping)
     finally:
+        if introducing is not None:
+            introducing.cancel()
         await endpoint.aclose()
 
 

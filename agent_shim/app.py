@@ -34,9 +34,13 @@ _CREDENTIAL = re.compile(r"(ak|rt)_|eyJ", re.IGNORECASE)
 class AgentEndpoint:
     """The gateway of every agent, or the endpoint of one."""
 
-    def __init__(self, hub: HubClient, only_agent: UUID | None = None) -> None:
+    def __init__(
+        self, hub: HubClient, only_agent: UUID | None = None, *, passes_all: bool = False
+    ) -> None:
+        """passes_all: fields of the field's bodies that are not served are no mistake."""
         self._hub = hub
         self._only_agent = only_agent
+        self._passes_all = passes_all
         self._calls: Mapping[str, tuple[str, Callable[[_Asked], Awaitable[Reply]]]] = {
             "/health": ("GET", self._health),
             "/start": ("POST", self._start),
@@ -93,7 +97,7 @@ class AgentEndpoint:
     async def _start(self, asked: "_Asked") -> Reply:
         """POST /start: with a body what is to be done, without one as the hub knows the agent."""
         bodies.read_no_query(asked.query)
-        return await self._ask(asked, "start", bodies.read_start(asked.body(), asked.content_type))
+        return await self._ask(asked, "start", self._read_start(asked))
 
     async def _stop(self, asked: "_Asked") -> Reply:
         """POST /stop?closePosition=true."""
@@ -117,13 +121,16 @@ class AgentEndpoint:
     async def _plan(self, asked: "_Asked") -> Reply:
         """POST /plan: the body of /start, or none."""
         bodies.read_no_query(asked.query)
-        return await self._ask(asked, "plan", bodies.read_start(asked.body(), asked.content_type))
+        return await self._ask(asked, "plan", self._read_start(asked))
 
     async def _config(self, asked: "_Asked") -> Reply:
         """POST /config: {status, updated}."""
         bodies.read_no_query(asked.query)
-        body = bodies.read_config(asked.body(), asked.content_type)
+        body = bodies.read_config(asked.body(), asked.content_type, passes_all=self._passes_all)
         return await self._ask(asked, "config", body)
+
+    def _read_start(self, asked: "_Asked") -> dict[str, Any] | None:
+        return bodies.read_start(asked.body(), asked.content_type, passes_all=self._passes_all)
 
     async def _ask(
         self,

@@ -36,14 +36,16 @@ class _Wrong(Exception):
         self.message = message
 
 
-def read_start(raw: bytes, content_type: str) -> dict[str, Any] | None:
+def read_start(raw: bytes, content_type: str, *, passes_all: bool = False) -> dict[str, Any] | None:
     """The fields given in the body of /start and /plan; None where there are none.
+
+    passes_all: fields that are not served go on to the pool, which says so in the agent's log.
 
     Raises:
         Refusal: 422 for bad fields, 409 for live_mode, which is not served.
     """
     given = _read_object(raw, content_type) or {}
-    checked, errors = _read_fields(given, _START)
+    checked, errors = _read_fields(given, _all_of(_START) if passes_all else _START)
     if not checked and not errors:
         return None
     errors += [
@@ -62,12 +64,12 @@ def read_start(raw: bytes, content_type: str) -> dict[str, Any] | None:
     return checked
 
 
-def read_config(raw: bytes, content_type: str) -> dict[str, Any]:
-    """The fields given in the body of /config. Raises Refusal (422)."""
+def read_config(raw: bytes, content_type: str, *, passes_all: bool = False) -> dict[str, Any]:
+    """The fields given in the body of /config; passes_all as above. Raises Refusal (422)."""
     given = _read_object(raw, content_type)
     if given is None:
         raise bad_input([field_error("body", "", "missing", "required")])
-    checked, errors = _read_fields(given, _CONFIG)
+    checked, errors = _read_fields(given, _all_of(_CONFIG) if passes_all else _CONFIG)
     if errors:
         raise bad_input(errors)
     return checked
@@ -261,6 +263,14 @@ def _boolean(value: Any) -> bool:
 
 def _not_built(value: Any) -> NoReturn:
     raise _Wrong("not_available", "not available yet")
+
+
+def _as_it_is(value: Any) -> Any:
+    return value
+
+
+def _all_of(readers: Mapping[str, _Reader]) -> Mapping[str, _Reader]:
+    return {name: _as_it_is if read is _not_built else read for name, read in readers.items()}
 
 
 _CONFIG: Mapping[str, _Reader] = {

@@ -70,12 +70,16 @@ class HubClient:
             Refusal: 503 when the hub can't be reached, is slow or does not let us in; 502 when its
                 answer is no JSON.
         """
-        kind = {} if body is None else {"Content-Type": "application/json"}
         target = f"/internal/agents/{to.agent_id}/endpoint/{to.name}"
+        return await self.ask(to, f"{target}?{urlencode(query)}" if query else target, body)
+
+    async def ask(self, to: Called, target: str, body: dict[str, Any] | None) -> HubAnswer:
+        """One request, whatever it is for. Raises Refusal as `call` does."""
+        kind = {} if body is None else {"Content-Type": "application/json"}
         try:
             heard = await self._network.ask(
                 to.method,
-                f"{target}?{urlencode(query)}" if query else target,
+                target,
                 {CREDENTIAL_HEADER: self._secret, REQUEST_ID_HEADER: to.request_id, **kind},
                 b"" if body is None else json.dumps(body).encode(),
             )

@@ -1,7 +1,8 @@
 """The few settings of the agent endpoint, read from the environment alone.
 
 With HUB_AGENT_ID it answers for that one agent, and takes the variables of an agent container;
-without it, it is the gateway of every agent and takes the settings of the pool.
+without it, it is the gateway of every agent and takes the settings of the pool. With POOL_URL, too,
+HUB_URL is another hub: the agent runs in the pool, and that hub is told of it.
 """
 
 import re
@@ -25,6 +26,9 @@ _DEFAULTS = {
 _NEEDED = {
     "HUB_URL": "the hub's address, like http://127.0.0.1:9000",
     "INTERNAL_SECRET": "what the hub lets agents in by, at least 16 characters",
+    "POOL_SECRET": "what the pool lets agents of other hubs in by, at least 16 characters",
+    "HUB_AGENT_ID": "the agent's id at the hub of HUB_URL",
+    "SYMBOL": "what the agent trades, like BTC/USDT",
 }
 
 
@@ -33,14 +37,28 @@ class SettingsError(Exception):
 
 
 @dataclass(frozen=True, kw_only=True)
+class OwnHub:
+    """The hub that an agent in the pool belongs to, and how it lets agents in."""
+
+    url: str
+    secret: str = field(repr=False)
+    symbol: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class ShimSettings:
-    """What the process was told. only_agent is None for the gateway of every agent."""
+    """What the process was told. only_agent is None for the gateway of every agent.
+
+    hub_url is whom calls are passed to. own_hub is None unless that is a pool, and the agent
+    belongs to another hub.
+    """
 
     host: str
     port: int
     hub_url: str
     internal_secret: str = field(repr=False)
     only_agent: UUID | None
+    own_hub: OwnHub | None
     log_level: str
     log_format: str
 
@@ -48,15 +66,26 @@ class ShimSettings:
 def load_settings(environment: Mapping[str, str]) -> ShimSettings:
     """Reads them all. Raises SettingsError for the first that is missing or wrong."""
     told = {key: value.strip() for key, value in environment.items() if value.strip()}
-    only_agent = _read(told, "HUB_AGENT_ID", _agent_id) if "HUB_AGENT_ID" in told else None
-    prefix = "ARTIC_" if only_agent is None else ""
+    only_agent, own_hub = None, None
+    to_url, to_secret = "ARTIC_HUB_URL", "ARTIC_INTERNAL_SECRET"
+    if "HUB_AGENT_ID" in told or "POOL_URL" in told:
+        only_agent = _read(told, "HUB_AGENT_ID", _agent_id)
+        to_url, to_secret = "HUB_URL", "INTERNAL_SECRET"
+    if "POOL_URL" in told:
+        own_hub = OwnHub(
+            url=_read(told, "HUB_URL", _http_url),
+            secret=_read(told, "INTERNAL_SECRET", _header_text),
+            symbol=_read(told, "SYMBOL", str),
+        )
+        to_url, to_secret = "POOL_URL", "POOL_SECRET"
     told = _DEFAULTS | told
     return ShimSettings(
         host=_read(told, "ARTIC_SHIM_HOST", _host),
         port=_read(told, "ARTIC_SHIM_PORT", _port),
-        hub_url=_read(told, f"{prefix}HUB_URL", _http_url),
-        internal_secret=_read(told, f"{prefix}INTERNAL_SECRET", _secret),
+        hub_url=_read(told, to_url, _http_url),
+        internal_secret=_read(told, to_secret, _secret),
         only_agent=only_agent,
+        own_hub=own_hub,
         log_level=_read(told, "ARTIC_LOG_LEVEL", _log_level),
         log_format=_read(told, "ARTIC_LOG_FORMAT", _log_format),
     )
@@ -93,6 +122,10 @@ def _http_url(text: str) -> str:
 def _secret(text: str) -> str:
     if len(text) < SECRET_CHARACTERS_MIN:
         raise ValueError(f"must have at least {SECRET_CHARACTERS_MIN} characters")
+    return _header_text(text)
+
+
+def _header_text(text: str) -> str:
     if not (text.isascii() and text.isprintable()):
         raise ValueError("must be printable ASCII, since it travels in a header")
     return text

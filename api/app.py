@@ -32,6 +32,7 @@ from api.access_log import SocketLog
 from api.agent_answers import AgentAnswers
 from api.api_keys import ApiKeys
 from api.call import Call
+from api.callbacks import Callbacks, HostedAgents
 from api.callers import Callers
 from api.calls import CALLS
 from api.clock import HubClock
@@ -153,6 +154,7 @@ async def open_hub(settings: Settings, source: PriceSource | None = None) -> Asy
             attempts=_attempts(settings, state_redis),
             requests=RequestLimit(settings.requests_per_minute),
             shims=ShimNotes(shim_states),
+            hosted=HostedAgents(settings, database),
         )
         tasks = [
             asyncio.create_task(clock.keep()),
@@ -163,6 +165,9 @@ async def open_hub(settings: Settings, source: PriceSource | None = None) -> Asy
         ]
         if shim_states is not None:
             tasks += _keep_shims(stack, hub, shim_states)
+        if hub.hosted.are_taken:
+            told = Callbacks(hub.hosted, database, state_redis, live, broadcasts)
+            tasks.append(asyncio.create_task(_keep_going("the word to other hubs", told.run)))
         stack.push_async_callback(_end, tasks)
         yield hub
 

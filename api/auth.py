@@ -20,6 +20,7 @@ AUTHORIZATION = b"authorization"
 INTERNAL_HEADER = "x-internal-secret"
 API_KEY_HEADER = "x-api-key"
 SCOPE_KEY = "artic.caller"
+SCOPE_POOL = "artic.pool"
 NO_CREDENTIAL = "send Authorization: Bearer <access_token> or X-API-Key: <api_key>"
 
 
@@ -88,12 +89,25 @@ def _first(request: Request, name: bytes) -> bytes:
     return b""
 
 
-def check_internal_secret(request: Request) -> None:
-    """403 unless the request carries the secret of the internal network."""
+def check_internal_secret(request: Request, *, or_pool: bool = False) -> None:
+    """403 unless the request carries the secret of the internal network.
+
+    or_pool: the pool's secret will do, too; handlers ask came_by_pool_secret what it opens.
+    """
     given = request.headers.get(INTERNAL_HEADER, "").encode()
-    wanted = hub_of(request).settings.internal_secret.encode()
-    if not hmac.compare_digest(given, wanted):
+    settings = hub_of(request).settings
+    if hmac.compare_digest(given, settings.internal_secret.encode()):
+        return
+    pool_secret = settings.pool_secret.encode()
+    is_pool = hmac.compare_digest(given, pool_secret) and bool(pool_secret)
+    if not (or_pool and is_pool):
         raise Problem(403, "the internal secret is missing or wrong")
+    request.scope[SCOPE_POOL] = True
+
+
+def came_by_pool_secret(request: Request) -> bool:
+    """Whether an agent container of another hub asks: for the agents of one account only."""
+    return SCOPE_POOL in request.scope
 
 
 def agent_id_of(request: Request) -> UUID:

@@ -52,6 +52,8 @@ class Call:
     group: str
     says: str
     guard: Guard = "account"
+    or_pool_secret: bool = False
+    """Where the internal secret is asked for: the pool's, too, for the agents of other hubs."""
     takes: Takes | None = None
     query: type[Body] | None = None
     query_example: Mapping[str, str] = field(default_factory=dict)

@@ -44,7 +44,7 @@ async def create_agent(hub: Hub, user_id: UUID, wanted: AgentConfiguration) -> A
 
     Redis is asked before PostgreSQL is written, so that a Redis that is away leaves no agent.
     """
-    new = await _new_agent(hub, user_id, wanted)
+    new = await new_agent(hub, user_id, wanted)
     try:
         agent = await agents.create_agent(hub.database, new)
     except NoSuchUser as error:
@@ -64,7 +64,7 @@ async def create_agent_once(
     Raises:
         OtherBody: the key stands for another request.
     """
-    new = await _new_agent(hub, request.user_id, wanted)
+    new = await new_agent(hub, request.user_id, wanted)
     try:
         answered = await repeatable.create_agent_once(hub.database, request, new, answer_of)
     except NoSuchUser as error:
@@ -220,7 +220,8 @@ def row_status(row: np.void | None) -> int:
     return int(RowStatus.FREE) if row is None else int(row["status"])
 
 
-async def _new_agent(hub: Hub, user_id: UUID, wanted: AgentConfiguration) -> NewAgent:
+async def new_agent(hub: Hub, user_id: UUID, wanted: AgentConfiguration) -> NewAgent:
+    """The record of an agent that is to be made; its plan is interned, nothing else is written."""
     _check_schema(hub, wanted)
     _check_room(hub, wanted)
     return NewAgent(

@@ -74,7 +74,7 @@ class Front:
             raise Problem(405, f"{method} is not allowed here", headers=allowed)
         scope["path_params"] = served.parameters
         if call.guard == "internal":
-            check_internal_secret(request)
+            check_internal_secret(request, or_pool=call.or_pool_secret)
         if scope["query_string"] and call.takes_no_query:
             # Not ignored: ?close_position=false has to be told that it belongs into the body.
             read_query(request, Nothing)

@@ -23,6 +23,7 @@ from adapters.vault import Vault
 from api.agent_answers import AgentAnswers
 from api.agent_bodies import LIVE_NOT_BUILT
 from api.api_keys import ApiKeys
+from api.callbacks import HostedAgents
 from api.callers import Callers
 from api.clock import HubClock
 from api.directory import AgentDirectory
@@ -78,6 +79,7 @@ class Hub:
     attempts: Attempts
     requests: RequestLimit
     shims: ShimNotes
+    hosted: HostedAgents
     checks: Checks = field(default_factory=dict)
 
     @property

@@ -26,7 +26,7 @@ from api.agent_endpoint import (
 )
 from api.agent_logs import LOGS_MAX, log_entries
 from api.answers import answer
-from api.auth import agent_id_of
+from api.auth import agent_id_of, came_by_pool_secret
 from api.bodies import (
     Body,
     Nothing,
@@ -37,6 +37,7 @@ from api.bodies import (
     without_nulls,
 )
 from api.errors import Problem, not_found
+from api.hosted import served_part
 from api.hub import Hub, hub_of
 from api.status import AgentStatus
 from api.status_words import status_word
@@ -98,6 +99,8 @@ async def _agent(request: Request) -> tuple[Hub, Agent]:
     agent = await find_agent(hub.database, agent_id_of(request))
     if agent is None:
         raise not_found("agent")
+    if came_by_pool_secret(request) and agent.user_id != await hub.hosted.owner():
+        raise not_found("agent")
     return hub, agent
 
 
@@ -111,6 +114,8 @@ async def start(request: Request) -> Response:
     """POST start: at once, also when it runs already; a body changes what it is to do."""
     hub, agent = await _agent(request)
     given = without_nulls(await read_json(request, may_be_empty=True), Start)
+    if came_by_pool_secret(request):
+        given = await served_part(hub, agent, given, Start)
     if given == {}:
         agent = await commands.start_agent(hub, agent)
     else:
@@ -164,13 +169,15 @@ async def plan(request: Request) -> Response:
 async def config(request: Request) -> Response:
     """POST config: {status, updated}; 400 unless the agent runs."""
     hub, agent = await _agent(request)
-    given = without_nulls(await read_json(request), Configure)
+    asked = given = without_nulls(await read_json(request), Configure)
+    if came_by_pool_secret(request):
+        given = await served_part(hub, agent, given, Configure)
     call = check_fields(given, Configure)
     if not await _is_ticked(hub, agent):
         raise Problem(400, "Engine not running")
     if given != {}:
         await commands.edit_agent(hub, agent, partial(_configuration, hub, call), None)
-    return answer(ConfiguredAnswer("ok", _fields(given)))
+    return answer(ConfiguredAnswer("ok", _fields(asked)))
 
 
 def _fields(given: object) -> dict[str, Any]:

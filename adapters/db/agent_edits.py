@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from adapters.db import agents
-from adapters.db.agents import COLUMNS, Agent, Wanted, agent_of
+from adapters.db.agents import AGENT_BY_ID, COLUMNS, Agent, Wanted, agent_of
 from adapters.db.connection import Database, connection, transaction
 
 # what was told to stop and close before, and has met it, is left alone
@@ -60,8 +59,8 @@ async def find_agent(database: Database, agent_id: UUID) -> Agent | None:
     For callers that the internal secret lets in; everybody else asks with their own id.
     """
     async with connection(database) as con:
-        owner = await con.fetchval("SELECT user_id FROM agents WHERE id = $1", agent_id)
-    return None if owner is None else await agents.get_agent(database, owner, agent_id)
+        found = await con.fetchrow(AGENT_BY_ID + " AND wanted <> 'deleted'", agent_id)
+    return None if found is None else agent_of(found)
 
 
 async def edit_agent(

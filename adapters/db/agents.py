@@ -236,9 +236,12 @@ async def agents_of_shard(database: Database, shard: int) -> list[Agent]:
 
 
 async def every_id(database: Database) -> list[UUID]:
-    """All agents but those being deleted."""
+    """All agents but those being deleted, and those that have a container with another hub."""
     async with connection(database) as con:
-        found = await con.fetch("SELECT id FROM agents WHERE wanted <> 'deleted' ORDER BY id")
+        found = await con.fetch(
+            "SELECT id FROM agents WHERE wanted <> 'deleted'"
+            " AND NOT EXISTS (SELECT FROM callbacks WHERE agent_id = agents.id) ORDER BY id"
+        )
     return [UUID(bytes=row["id"].bytes) for row in found]
 
 

@@ -212,6 +212,23 @@ class ReportedEvent(Model):
         table = "reported_events"
 
 
+# An agent that another hub knows as a container of its own, and how far that hub was told of it.
+# It outlives the agent until every trade was told.
+class Callback(Model):
+    agent_id = fields.UUIDField(primary_key=True)
+    user_id = fields.UUIDField()
+    outside_id = fields.UUIDField()  # the agent's id over there
+    hub_url = fields.CharField(max_length=2000)
+    secret = fields.BinaryField()  # that hub's internal secret, sealed
+    trade_seq = fields.BigIntField(db_default=0)  # newest trade whose opening was told
+    close_told = fields.BooleanField(db_default=True)  # and whether its close was
+    log_seq = fields.BigIntField(db_default=0)  # newest log line that was told
+    log_ts = fields.DatetimeField(db_default=Now())  # of that line
+
+    class Meta:
+        table = "callbacks"
+
+
 # The answer to a request that may be sent again. Its real key is (user_id, key).
 class RepeatableRequest(Model):
     user_id = fields.UUIDField(primary_key=True)

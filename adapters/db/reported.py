@@ -131,6 +131,17 @@ async def store_logs(
     return told.messages
 
 
+async def store_note(database: Database, agent_id: UUID, line: LogLine) -> Sequence[UserMessage]:
+    """Stores a line of the hub's own in an agent's log, whoever runs it; answers what is new.
+
+    Raises:
+        NoSuchAgent.
+    """
+    async with _telling(database, agent_id, in_the_pool=True) as told:
+        await _add_lines(told, [line])
+    return told.messages
+
+
 async def prune_events(database: Database, before: datetime) -> int:
     """Forgets event ids of before a moment; answers how many."""
     async with connection(database) as con:
@@ -143,7 +154,9 @@ async def prune_events(database: Database, before: datetime) -> int:
 
 
 @asynccontextmanager
-async def _telling(database: Database, agent_id: UUID) -> AsyncIterator[_Told]:
+async def _telling(
+    database: Database, agent_id: UUID, *, in_the_pool: bool = False
+) -> AsyncIterator[_Told]:
     """One transaction; its messages get the user's next numbers and are stored at the end."""
     async with transaction(database) as con:
         owner = await con.fetchrow(
@@ -154,7 +167,7 @@ async def _telling(database: Database, agent_id: UUID) -> AsyncIterator[_Told]:
         found = await con.fetchrow(AGENT_BY_ID + " FOR NO KEY UPDATE", agent_id)
         if owner is None or found is None or found["wanted"] == "deleted":
             raise NoSuchAgent
-        if found["wanted"] == "running":
+        if found["wanted"] == "running" and not in_the_pool:
             raise RunsInThePool
         told = _Told(con, agent_of(found), owner["message_seq"])
         yield told

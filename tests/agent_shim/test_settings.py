@@ -20,6 +20,7 @@ def test_the_gateway() -> None:
         hub_url="http://127.0.0.1:9000",
         internal_secret=SECRET,
         only_agent=None,
+        own_hub=None,
         log_level="info",
         log_format="plain",
     )
