@@ -154,22 +154,28 @@ async def open_hub(settings: Settings, source: PriceSource | None = None) -> Asy
             attempts=_attempts(settings, state_redis),
             requests=RequestLimit(settings.requests_per_minute),
             shims=ShimNotes(shim_states),
-            hosted=HostedAgents(settings, database),
+            hosted=HostedAgents(settings, database, vault),
         )
-        tasks = [
-            asyncio.create_task(clock.keep()),
-            asyncio.create_task(_keep_going("the subscription", broadcasts.run)),
-            asyncio.create_task(prices.keep()),
-            asyncio.create_task(_keep_going("the stream", live.run)),
-            asyncio.create_task(_keep_going("the watch on logins", logins.run)),
-        ]
+        tasks = _keep(hub)
         if shim_states is not None:
             tasks += _keep_shims(stack, hub, shim_states)
-        if hub.hosted.are_taken:
-            told = Callbacks(hub.hosted, database, state_redis, live, broadcasts)
-            tasks.append(asyncio.create_task(_keep_going("the word to other hubs", told.run)))
         stack.push_async_callback(_end, tasks)
         yield hub
+
+
+def _keep(hub: Hub) -> list[asyncio.Task[None]]:
+    """What goes on in every hub beside its calls."""
+    tasks = [
+        asyncio.create_task(hub.clock.keep()),
+        asyncio.create_task(_keep_going("the subscription", hub.broadcasts.run)),
+        asyncio.create_task(hub.prices.keep()),
+        asyncio.create_task(_keep_going("the stream", hub.live.run)),
+        asyncio.create_task(_keep_going("the watch on logins", hub.logins.run)),
+    ]
+    if hub.hosted.are_taken:
+        told = Callbacks(hub.hosted, hub.database, hub.state_redis, hub.live, hub.broadcasts)
+        tasks.append(asyncio.create_task(_keep_going("the word to other hubs", told.run)))
+    return tasks
 
 
 def _attempts(settings: Settings, redis: Redis) -> Attempts:

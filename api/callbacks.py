@@ -36,7 +36,7 @@ RENEW_S = 1.5
 LOOK_S = 10.0
 """The record is asked so often which hubs have not been told everything."""
 RETRY_S = 1.0
-SECRET_NAME = "INTERNAL_SECRET"
+KEPT_AS = "INTERNAL_SECRET"
 
 _statuses = msgspec.json.Decoder(StatusMessage)
 _lines = msgspec.json.Decoder(LinesMessage)
@@ -45,10 +45,10 @@ _lines = msgspec.json.Decoder(LinesMessage)
 class HostedAgents:
     """What a hub process knows of agents of other hubs: who owns them, whom it may speak to."""
 
-    def __init__(self, settings: Settings, database: Database) -> None:
+    def __init__(self, settings: Settings, database: Database, vault: Vault) -> None:
         self._settings = settings
         self._database = database
-        self._vault = Vault(settings.master_key)
+        self._vault = vault
         self._owner: UUID | None = None
 
     @property
@@ -69,11 +69,11 @@ class HostedAgents:
 
     def seal(self, secret: str, agent_id: UUID) -> bytes:
         """Another hub's secret as it may be stored."""
-        return self._vault.seal(agent_id, SECRET_NAME, secret)
+        return self._vault.seal(agent_id, KEPT_AS, secret)
 
     def unseal(self, sealed: bytes, agent_id: UUID) -> str:
         """The same back again. Raises SealBroken."""
-        return self._vault.open(agent_id, SECRET_NAME, sealed)
+        return self._vault.open(agent_id, KEPT_AS, sealed)
 
 
 class _Ear(Watcher):

@@ -4,7 +4,7 @@ from uuid import UUID
 
 import pytest
 
-from agent_shim.settings import SettingsError, ShimSettings, load_settings
+from agent_shim.settings import OwnHub, SettingsError, ShimSettings, load_settings
 
 ID = "0e37df36-f698-11e6-8dd4-cb9ced3df976"
 SECRET = "internal-" * 4
@@ -48,6 +48,23 @@ def test_one_agent_takes_the_variables_of_its_container() -> None:
 def test_the_gateway_does_not_take_those_of_a_container() -> None:
     with pytest.raises(SettingsError, match=r"^ARTIC_HUB_URL is not set"):
         load_settings(CONTAINER | {"HUB_AGENT_ID": " "})
+
+
+POOL = CONTAINER | {"POOL_URL": "http://pool:9000/", "POOL_SECRET": "p" * 16, "SYMBOL": "BTC/USDT"}
+
+
+def test_an_agent_of_another_hub() -> None:
+    settings = load_settings(POOL | {"INTERNAL_SECRET": "short"})
+    assert (settings.hub_url, settings.internal_secret) == ("http://pool:9000", "p" * 16)
+    assert settings.own_hub == OwnHub(url="http://hub:9000", secret="short", symbol="BTC/USDT")
+    assert settings.only_agent == UUID(ID)
+    assert "short" not in repr(settings) and "pppp" not in repr(settings)
+
+
+@pytest.mark.parametrize("missing", sorted(POOL.keys() - {"POOL_URL"}))
+def test_an_agent_of_another_hub_needs_them_all(missing: str) -> None:
+    with pytest.raises(SettingsError, match=f"^{missing} is not set: "):
+        load_settings({key: value for key, value in POOL.items() if key != missing})
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import re
 from base64 import b64encode
+from dataclasses import replace
 from hashlib import sha256
 from html.parser import HTMLParser
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 from starlette.applications import Starlette
 from starlette.routing import WebSocketRoute
 
+from adapters.settings import Settings
 from api.app import HubApp
 from api.call import Call
 from api.calls import CALLS
@@ -23,6 +25,12 @@ from tests.api.conftest import Account
 from tests.conftest import wait_for
 
 REFRESH = "/auth/refresh"
+
+
+@pytest.fixture
+def settings(settings: Settings) -> Settings:
+    """A hub that does all that it can: it takes agents of other hubs, too."""
+    return replace(settings, shim_owner="alice@example.com", callback_hubs="http://old-hub:9000")
 
 
 async def document_of(http: httpx.AsyncClient) -> dict[str, Any]:
@@ -112,7 +120,7 @@ async def test_every_example_of_a_request_is_served(
                 body = body | {"encrypted_value": value}
             answer = await client.request(
                 call.method,
-                call.path.format(agent_id=agent_id, key_name=KEY_NAME),
+                call.path.format(agent_id=agent_id, key_name=KEY_NAME, outside_id=agent_id),
                 json=body,
                 params=dict(call.query_example),
                 headers=secret if call.guard == "internal" else {},

@@ -62,6 +62,8 @@ def target(settings: Settings) -> Iterator[Target]:
         hub_url=url,
         requests_per_minute=0,
         attempts_per_address=10_000,
+        shim_owner="cases@example.com",
+        callback_hubs="http://127.0.0.1:1",
         log_level="warning",
     )
     command = [sys.executable, "-m", "api"]
