@@ -17,6 +17,7 @@ from uuid import UUID
 
 import docker
 from docker.errors import APIError, DockerException, ImageNotFound, NotFound
+from docker.utils import version_lt
 from requests.exceptions import RequestException
 
 from adapters.errors import ContainerRefused, ContainersAway
@@ -35,16 +36,20 @@ AGENT_LABEL = "artic.agent"
 MADE_AS_LABEL = "artic.made-as"
 SECOND_NS = 1_000_000_000
 
+INTERVAL_NS, EVEN_INTERVAL_NS = 30 * SECOND_NS, 8 * SECOND_NS
+FIRST_WITH_START_INTERVAL = "1.44"
+"""Engines before it (25) leave the interval at the start out: they look evenly, more often."""
+
 HEALTHCHECK = {
     "Test": ["CMD", "python", "-S", "-m", "agent_shim.probe"],
-    "Interval": 30 * SECOND_NS,
+    "Interval": INTERVAL_NS,
     "Timeout": 3 * SECOND_NS,
     "Retries": 3,
     "StartPeriod": 20 * SECOND_NS,
     "StartInterval": SECOND_NS // 2,
 }
 """Asked often while it starts, and rarely after: each look is a process of its own. The SDK has no
-word for the interval at the start; engines before 25 leave it out, and say so after 30 s.
+word for the interval at the start.
 """
 
 
@@ -137,7 +142,8 @@ class Containers:
                 restart_policy={"Name": "unless-stopped"},
             ),
         )
-        made["Healthcheck"] = HEALTHCHECK
+        is_old = version_lt(engine.api_version, FIRST_WITH_START_INTERVAL)
+        made["Healthcheck"] = HEALTHCHECK | ({"Interval": EVEN_INTERVAL_NS} if is_old else {})
         created = engine.create_container_from_config(made, name)
         try:
             engine.start(created["Id"])

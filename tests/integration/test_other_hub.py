@@ -20,6 +20,7 @@ from tests.conftest import wait_for
 from tests.integration.pool import TestPool, open_test_pool
 from tests.servers.old_hub import SECRET, OldHub
 
+SLOW = pytest.mark.slow
 OWNER = "other-hubs@example.com"
 POOL_SECRET = "pool-" * 4
 START = {
@@ -41,7 +42,7 @@ START = {
 TRADES_OFTEN = {
     "strategy_name": "simple_momentum",
     "strategy_params": {"threshold": 0.01, "lookback": 2},
-    "risk_params": {"stop_loss_pct": 0.05, "take_profit_pct": 0.05},
+    "risk_params": {"stop_loss_pct": 0.002, "take_profit_pct": 0.002},
 }
 
 
@@ -99,7 +100,7 @@ class Neighbours:
         return str(agents[0]["id"])
 
     async def trade_often(self) -> None:
-        """A strategy that opens and closes every few seconds."""
+        """A strategy and exits that open and close every few seconds."""
         agent_id = await self.agent_id()
         async with self.http() as owner:
             changed = await owner.patch(f"/api/agents/{agent_id}", json=TRADES_OFTEN)
@@ -193,7 +194,10 @@ async def test_the_old_hub_is_told_what_its_containers_tell(both: Neighbours) ->
     ]
 
 
-@pytest.mark.parametrize("trouble", ["down", "failing", "slow"])
+@pytest.mark.parametrize(
+    "trouble",
+    ["down", pytest.param("failing", marks=SLOW), pytest.param("slow", marks=SLOW)],
+)
 async def test_no_trade_is_lost_while_the_old_hub_is_away(both: Neighbours, trouble: str) -> None:
     old = both.old
     async with both.container() as container:
