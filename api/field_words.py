@@ -136,6 +136,9 @@ FIELD_WORDS: Mapping[str, str] = {
     "token": "an access token",
     "agents": "ids with commas between them; all agents if left out",
     "since": "the last seq that was seen: what came after it is sent again first",
+    # agents of other hubs
+    "hub_url": "HUB_URL as its container has it: one of ARTIC_CALLBACK_HUBS",
+    "internal_secret": "what that hub lets its agents in by",
     # where a type means something else
     "ListAgents.status": "only those with this status",
     "ListAgents.limit": "how many at most; all of them if left out",

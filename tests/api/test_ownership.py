@@ -157,6 +157,6 @@ async def test_every_internal_call_wants_the_secret(
     if secret is not None:
         headers = httpx.Headers([(b"X-Internal-Secret", secret.encode())])
     for method, path in attacked:
-        target = path.format(agent_id=made["id"])
+        target = path.format(agent_id=made["id"], outside_id=made["id"])
         answer = await alice.http.request(method, target, headers=headers)
         assert answer.status_code == 403, (method, path)

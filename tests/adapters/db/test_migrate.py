@@ -28,7 +28,8 @@ TABLES = {
     "source_anchors",
 }
 LATER_TABLES = {"reported_events", "repeatable_requests", "journal", "market_archive", "fleet"} | {
-    "user_secrets"
+    "user_secrets",
+    "callbacks",
 }
 """Those that the first migration did not make."""
 
