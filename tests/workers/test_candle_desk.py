@@ -15,6 +15,7 @@ from adapters.candles import FetchedCandles, WindowName
 from adapters.live_frames import LivePrices
 from adapters.price_desk import PriceDesk
 from adapters.settings import Settings
+from engine.frames import TIME
 from tests.conftest import wait_for
 from tests.servers.twelvedata import KEY, TwelveDataServer, twelvedata
 from workers.__main__ import open_pool
@@ -183,6 +184,41 @@ async def test_old_candles_say_that_they_are_old(
         served = await of.service.candles(*BTC, USER, None)
         assert served is not None and served.stale and served.fetched_at == then
         assert served.source == "twelvedata"
+
+
+async def test_a_gap_in_what_agents_see_is_refilled(
+    live: Settings, server: TwelveDataServer
+) -> None:
+    async with office(live) as of:
+        source = of.pool.market.source
+        assert isinstance(source, LivePrices)
+        await source.table.use([BTC[0]])
+        last = of.pool.clock.now() // 60 * 60 - 180
+        times = last - 60.0 * np.arange(40)[::-1]
+        seen = np.delete(times, [30, 31, 32])  # nothing was streamed in these minutes
+        bars = np.array([(t, 100.0, 101.0, 99.0, 100.0, np.nan) for t in seen])
+        # Fetched last when the gap was just over (its next bar had not closed): not asked about since.
+        before = FetchedCandles(source="twelvedata", fetched_at=last - 330.0, bars=bars)
+        await of.store.put(BTC, before)
+        of.desk.use({BTC: Use(1, needs_volume=False)})
+
+        async def seen_times() -> list[float]:
+            answer = await of.pool.market.frame(int(of.pool.clock.now()))
+            if answer.frame is None or answer.frame.find(BTC[0]) < 0:
+                return []
+            window = await of.pool.market.window(*BTC, answer.frame)
+            closed: list[float] = window.candles[TIME].tolist()
+            return closed[:-1] if window.has_forming else closed
+
+        async def has_gap() -> bool:
+            return set(seen) <= set(known := await seen_times()) and not set(times) <= set(known)
+
+        async def has_none() -> bool:
+            return set(times) <= set(await seen_times())
+
+        await wait_for(has_gap, seconds=10, what="a window with a gap")
+        await wait_for(has_none, seconds=20, what="a window without one")
+        assert [(s, i) for _, _, s, i in server.asked] == [("BTC/USD", "1min")]
 
 
 class OneKey:
