@@ -20,7 +20,7 @@ from adapters.candles import (
     NoSuchCandles,
     clean_candles,
 )
-from adapters.price_feed import short_of
+from adapters.price_feed import short_of, without_key
 from engine.frames import WINDOW_BARS
 
 INTERVALS: Final = {
@@ -60,6 +60,7 @@ class TwelveDataCandles:
     ) -> None:
         """The client is the caller's, and closed by it. clock: Unix seconds of Redis."""
         self._url = f"{url}/time_series"
+        self._key = api_key
         self._headers = {"Authorization": f"apikey {api_key}"}
         self._clock = clock
         self._client = client
@@ -87,7 +88,7 @@ class TwelveDataCandles:
         said = _read(answer)
         code = said.code if said.status == "error" else answer.status_code
         if code != httpx.codes.OK:
-            raise _refusal(code, said.message, symbol, now)
+            raise _refusal(code, without_key(said.message, self._key), symbol, now)
         try:
             rows = [_row(value) for value in said.values]
         except ValueError as error:

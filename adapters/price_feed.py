@@ -114,3 +114,8 @@ def _followed(older: SeenPrice, newer: SeenPrice) -> SeenPrice:
 def short_of(text: str) -> str:
     """What a server said, in one line that fits into a log."""
     return " ".join(text.split())[:TEXT_CHARACTERS_MAX]
+
+
+def without_key(text: str, key: str) -> str:
+    """What a server said, which is told to people, without the key that it may have repeated."""
+    return text.replace(key, "***") if key else text

@@ -19,7 +19,7 @@ import httpx
 import msgspec
 
 from adapters.errors import FeedError
-from adapters.price_feed import FeedReport, short_of
+from adapters.price_feed import FeedReport, short_of, without_key
 from adapters.price_gate import PriceUpdate
 from adapters.pyth_feeds import FEED_ID, FeedIds, ListedFeed, read_feeds
 from adapters.sse import EventParser, EventTooLong, ServerEvent
@@ -98,6 +98,7 @@ class PythFeed:
         self._bases = list(bases)
         self._take = take
         self._clock = clock
+        self._key = api_key
         headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
         # Compressed, an event would wait in the server for others to be sent with.
         headers["Accept-Encoding"] = "identity"
@@ -123,7 +124,7 @@ class PythFeed:
             raise FeedError(f"Pyth does not say which feeds it has: {_words(error)}") from error
         if listed.status_code != httpx.codes.OK:
             self._next_base()
-            raise _refusal(listed.status_code, listed.text)
+            raise _refusal(listed.status_code, without_key(listed.text, self._key))
         try:
             feeds = read_feeds(msgspec.json.decode(listed.content, type=list[ListedFeed]))
         except msgspec.MsgspecError as error:
@@ -240,7 +241,8 @@ class PythFeed:
                 self._client.stream("GET", url, params=query) as response,
             ):
                 if response.status_code != httpx.codes.OK:
-                    raise _refusal(response.status_code, await _beginning(response))
+                    said = without_key(await _beginning(response), self._key)
+                    raise _refusal(response.status_code, said)
                 self._connected()
                 parser = EventParser()
                 loop = asyncio.get_running_loop()
@@ -262,7 +264,7 @@ class PythFeed:
     def _on_event(self, stream: _Stream, event: ServerEvent) -> bool:
         """Takes one event; whether it had prices. An error that ends the stream is raised."""
         if event.name == "error":
-            text = short_of(event.data.decode(errors="replace"))
+            text = short_of(without_key(event.data.decode(errors="replace"), self._key))
             if text.startswith("Error receiving update"):
                 self.report.failed(text)
                 return False

@@ -57,6 +57,7 @@ async def test_without_the_unfinished_bar(
         ((403, "available exclusively with individual plans"), KeyRefused, "the key"),
         ((404, "**symbol** or **figi** parameter is missing"), NoSuchCandles, "no BTC/USDT"),
         ((400, "**symbol** or **figi** parameter is missing"), NoSuchCandles, "no BTC/USDT"),
+        ((401, f"the key {KEY} is unknown"), KeyRefused, r"the key \*\*\* is unknown"),
         ((500, "internal"), CandleError, "answers 500: internal"),
     ],
 )

@@ -236,11 +236,13 @@ async def test_other_answers_are_tried_again_sooner() -> None:
         await prices.prices("BTC/USDT")
 
 
-async def test_a_wrong_key_is_said() -> None:
+async def test_a_wrong_key_is_said_and_not_repeated() -> None:
     async with hermes() as server:
-        feed = PythFeed([server.url], "wrong", lambda updates: None)
-        with pytest.raises(FeedError, match="refuses the key"):
+        feed = PythFeed([server.url], "s3cr3t", lambda updates: None)
+        server.faults.refuse = (401, "no such key: s3cr3t")
+        with pytest.raises(FeedError, match="refuses the key") as raised:
             await feed.list_symbols()
+        assert str(raised.value).endswith("no such key: ***")
         await feed.close()
 
 

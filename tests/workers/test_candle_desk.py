@@ -197,7 +197,7 @@ async def test_a_gap_in_what_agents_see_is_refilled(
         times = last - 60.0 * np.arange(40)[::-1]
         seen = np.delete(times, [30, 31, 32])  # nothing was streamed in these minutes
         bars = np.array([(t, 100.0, 101.0, 99.0, 100.0, np.nan) for t in seen])
-        # Fetched last when the gap was just over (its next bar had not closed): not asked about since.
+        # Fetched last before the bar after the gap had closed: nobody has asked since.
         before = FetchedCandles(source="twelvedata", fetched_at=last - 330.0, bars=bars)
         await of.store.put(BTC, before)
         of.desk.use({BTC: Use(1, needs_volume=False)})
