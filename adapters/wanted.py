@@ -20,7 +20,9 @@ WANTED_WORDS = {
 SIZING_MODES = {
     "fixed": SizingMode.FIXED,
     "kelly": SizingMode.KELLY,
+    "kelly_size": SizingMode.KELLY,
     "vol_scaling": SizingMode.VOL_SCALING,
+    "vol_scaling_mult": SizingMode.VOL_SCALING,
 }
 
 

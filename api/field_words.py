@@ -63,8 +63,9 @@ FIELD_WORDS: Mapping[str, str] = {
     "time_stop_seconds": "a position that is so old is closed; null: none",
     "cooldown_seconds": "for so long after a losing trade nothing is opened; null: none",
     "max_trades_per_day": "positions that may be opened on one UTC day; null: no limit",
-    "sizing_mode": "`fixed`: all of max_position_usd; `kelly`: a fraction by the agent's own "
-    "closed trades; `vol_scaling`: a fraction by the volatility of the market",
+    "sizing_mode": "`fixed`: all of max_position_usd; `kelly` (or `kelly_size`): a fraction "
+    "by the agent's own closed trades; `vol_scaling` (or `vol_scaling_mult`): a fraction by the "
+    "volatility of the market",
     "fee_bps": "basis points of the notional, for opening and for closing",
     "slippage_bps": "basis points by which every fill is worse than the price",
     # status and trades

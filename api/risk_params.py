@@ -93,4 +93,6 @@ class RiskParams(Body, frozen=True, kw_only=True):
     time_stop_seconds: Seconds | None = None
     cooldown_seconds: Seconds | None = None
     max_trades_per_day: TradesPerDay | None = None
-    sizing_mode: Literal["fixed", "kelly", "vol_scaling"] = "fixed"
+    sizing_mode: Literal["fixed", "kelly", "kelly_size", "vol_scaling", "vol_scaling_mult"] = (
+        "fixed"
+    )

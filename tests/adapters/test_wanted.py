@@ -103,6 +103,8 @@ def test_every_limit_has_its_rule() -> None:
     }
     assert command(**given).rules | RowRule.VOLATILITY == sum(RowRule)
     assert command(sizing_mode="vol_scaling").rules == RowRule.VOLATILITY
+    assert command(sizing_mode="vol_scaling_mult").rules == RowRule.VOLATILITY
+    assert command(sizing_mode="kelly_size").rules == RowRule.KELLY
 
 
 @pytest.mark.parametrize("halt", list(Halt))

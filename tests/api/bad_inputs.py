@@ -226,7 +226,11 @@ FIELDS = [
     risk("time stop 0", "expected a whole number >= 1", time_stop_seconds=0),
     risk("cool-down half", "expected a whole number or null, got a number", cooldown_seconds=0.5),
     risk("trades a day", "expected a whole number <= 10000", max_trades_per_day=10_001),
-    risk("sizing", "expected one of: fixed, kelly, vol_scaling", sizing_mode="martingale"),
+    risk(
+        "sizing",
+        "expected one of: fixed, kelly, kelly_size, vol_scaling, vol_scaling_mult",
+        sizing_mode="martingale",
+    ),
     risk("session loss 0", "expected a number > 0", max_session_loss_usd=0),
     risk("session loss text", "expected a number or null, got a string", max_session_loss_usd="1"),
     risk("risk unknown", UNKNOWN, stop_los_pct=2.0),

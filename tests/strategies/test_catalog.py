@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 from strategies import catalog
 from strategies.base import WINDOW_BARS, Candles, Param, Reading, Strategy, threshold_param
 
+STEPS = [0.001, 0.01, 0.05, 0.1, 0.5]
+"""Of the numbers that are not whole."""
 every_strategy = pytest.mark.parametrize(
     "strategy", catalog.STRATEGIES, ids=lambda strategy: strategy.name
 )
@@ -239,6 +241,7 @@ def test_the_list_that_clients_read() -> None:
             ]  # fmt: skip
             if param["type"] in ("int", "float"):
                 assert param["min"] <= param["default"] <= param["max"]
+                assert param["step"] in (STEPS if param["type"] == "float" else [1])
                 assert param["choices"] is None
             else:
                 values = [param[name] for name in ("default", "min", "max", "step")]

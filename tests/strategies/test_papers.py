@@ -1,5 +1,6 @@
 """docs/strategies.md says of every strategy what the catalogue says, and shows its signal."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,8 @@ from strategies.base import Strategy
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 PICTURE_BYTES_MAX = 60_000
+RANGE = re.compile(r"(\w+)(?: \([^)]*\))? (\d[\d.]*?)\.\.(\d+(?:\.\d+)?)")
+"""lookback 2..200 and the like."""
 
 every_strategy = pytest.mark.parametrize(
     "strategy", catalog.STRATEGIES, ids=lambda strategy: strategy.name
@@ -43,10 +46,10 @@ def test_its_section_gives_ranges_source_and_picture(strategy: Strategy) -> None
     section = page().split("## One by one")[1].split(f"### {strategy.name}")[1].split("\n##")[0]
     assert "Source:" in section
     assert f"(strategies/{strategy.name}.png)" in section
-    for param in strategy.params:
-        if param.name != "threshold":
-            assert f"{param.name} " in section
-            assert f"{param.min:g}.." in section or f"{param.min}.." in section
+    told = {name: (float(low), float(high)) for name, low, high in RANGE.findall(section)}
+    assert told == {
+        param.name: (param.min, param.max) for param in strategy.params if param.name != "threshold"
+    }
     picture = (DOCS / "strategies" / f"{strategy.name}.png").read_bytes()
     assert picture.startswith(b"\x89PNG")
     assert len(picture) < PICTURE_BYTES_MAX

@@ -244,6 +244,25 @@ def test_a_price_that_came_to_rest_gives_nothing(name: str, rest: int, candles: 
     assert value(catalog.get(name), Candles.from_bars(bars)) == pytest.approx(0.0, abs=remembered)
 
 
+MEASURED_BY_CLOSED_BARS = [
+    "breakout", "donchian_channel", "ma_crossover", "ema_crossover", "macd_signal", "supertrend",
+    "range_sr", "bollinger_squeeze", "atr_breakout", "keltner_bollinger", "ichimoku_signal",
+    "kalman_fair_value", "time_series_momentum", "heikin_ashi_trend", "trix_signal",
+    "narrow_range_breakout", "ou_reversion", "variance_ratio",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", MEASURED_BY_CLOSED_BARS)
+@pytest.mark.parametrize("jump", [1.01, 0.99])
+def test_a_jump_out_of_bars_that_stood_still_has_nothing_to_be_measured_by(
+    name: str, jump: float
+) -> None:
+    bars = np.full((400, 6), 100.0)
+    bars[:, 0] = np.arange(400.0) * 60
+    bars[-1, 2:5] = max(100.0, 100 * jump), min(100.0, 100 * jump), 100 * jump
+    assert value(catalog.get(name), Candles.from_bars(bars)) == 0.0
+
+
 @every_strategy
 @quick
 @given(bars=st.lists(st.tuples(*[st.floats(1e-6, 1e6)] * 4), min_size=1, max_size=60))
