@@ -132,7 +132,8 @@ def main() -> None:
     """Draws the strategies named, or all of them, into docs/strategies/."""
     mpl.rcParams.update(STYLE)
     bars = recorded()
-    chosen = [catalog.get(name) for name in sys.argv[1:]] or catalog.STRATEGIES
+    every = (*catalog.STRATEGIES, catalog.ENSEMBLE)
+    chosen = [catalog.get(name) for name in sys.argv[1:]] or every
     folder = HERE / "strategies"
     folder.mkdir(exist_ok=True)
     for strategy in chosen:
