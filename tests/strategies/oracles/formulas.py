@@ -6,7 +6,8 @@ from collections.abc import Callable
 from talipp.indicators import ATR
 from talipp.ohlcv import OHLCV
 
-Oracle = Callable[[list[OHLCV], list[float]], float]
+Oracle = Callable[..., float]
+"""(bars, prices, **parameters) -> signal; what is left out is at its documented default."""
 
 
 def graded(multiple: float) -> float:

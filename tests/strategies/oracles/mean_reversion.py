@@ -10,56 +10,83 @@ from talipp.ohlcv import OHLCV
 from tests.strategies.oracles.formulas import Oracle, graded, wilder_atr
 
 
-def z_score(bars: list[OHLCV], prices: list[float]) -> float:
-    tail = prices[-20:]
+def z_score(bars: list[OHLCV], prices: list[float], lookback: int = 20) -> float:
+    tail = prices[-lookback:]
     return -graded((prices[-1] - statistics.fmean(tail)) / statistics.stdev(tail) / 2)
 
 
-def bollinger_reversion(bars: list[OHLCV], prices: list[float]) -> float:
-    bands = BB(20, 2.0, prices[-20:])[-1]
+def bollinger_reversion(
+    bars: list[OHLCV], prices: list[float], lookback: int = 20, width: float = 2.0
+) -> float:
+    bands = BB(lookback, width, prices[-lookback:])[-1]
     return -graded((prices[-1] - bands.cb) / (bands.ub - bands.cb))
 
 
-def rsi_signal(bars: list[OHLCV], prices: list[float]) -> float:
-    rsi = RSI(14, prices)[-1]
-    return graded((50 - rsi) / 20) if rsi < 30 or rsi > 70 else 0.0
+def rsi_signal(
+    bars: list[OHLCV],
+    prices: list[float],
+    lookback: int = 14,
+    oversold: float = 30.0,
+    overbought: float = 70.0,
+) -> float:
+    rsi = RSI(lookback, prices)[-1]
+    if rsi < oversold:
+        return graded((50 - rsi) / (50 - oversold))
+    return -graded((rsi - 50) / (overbought - 50)) if rsi > overbought else 0.0
 
 
-def stochastic_signal(bars: list[OHLCV], prices: list[float]) -> float:
-    before, now = Stoch(14, 3, bars[-20:])[-2:]
-    if before.d < 20 and before.k <= before.d and now.k > now.d:
-        return graded((50 - before.d) / 30)
-    if before.d > 80 and before.k >= before.d and now.k < now.d:
-        return graded((50 - before.d) / 30)
+def stochastic_signal(
+    bars: list[OHLCV],
+    prices: list[float],
+    lookback: int = 14,
+    smooth: int = 3,
+    oversold: float = 20.0,
+    overbought: float = 80.0,
+) -> float:
+    before, now = Stoch(lookback, smooth, bars[-lookback - smooth - 3 :])[-2:]
+    if before.d < oversold and before.k <= before.d and now.k > now.d:
+        return graded((50 - before.d) / (50 - oversold))
+    if before.d > overbought and before.k >= before.d and now.k < now.d:
+        return -graded((before.d - 50) / (overbought - 50))
     return 0.0
 
 
-def range_sr(bars: list[OHLCV], prices: list[float]) -> float:
-    tail, near = bars[-21:-1], wilder_atr(bars[:-1], 20) / 2
+def range_sr(
+    bars: list[OHLCV], prices: list[float], lookback: int = 20, zone: float = 0.5, touches: int = 2
+) -> float:
+    tail, near = bars[-lookback - 1 : -1], zone * wilder_atr(bars[:-1], lookback)
     support, resistance = min(bar.low for bar in tail), max(bar.high for bar in tail)
     if resistance - support <= 2 * near:
         return 0.0
     over, under = prices[-1] - support, resistance - prices[-1]
-    if over <= near and sum(bar.low <= support + near for bar in tail) >= 2:
+    if over <= near and sum(bar.low <= support + near for bar in tail) >= touches:
         strength = 2 - over / near if over >= 0 else max(2 + 2 * over / near, 0)
         return graded(strength)
-    if under <= near and sum(bar.high >= resistance - near for bar in tail) >= 2:
+    if under <= near and sum(bar.high >= resistance - near for bar in tail) >= touches:
         strength = 2 - under / near if under >= 0 else max(2 + 2 * under / near, 0)
         return -graded(strength)
     return 0.0
 
 
-def bollinger_squeeze(bars: list[OHLCV], prices: list[float]) -> float:
-    closed = sliding_window_view(np.array(prices[:-1]), 20)
+def bollinger_squeeze(
+    bars: list[OHLCV],
+    prices: list[float],
+    lookback: int = 20,
+    width: float = 0.1,
+    narrow: float = 0.25,
+    widen: float = 0.1,
+) -> float:
+    closed = sliding_window_view(np.array(prices[:-1]), lookback)
     widths = closed.std(axis=1) / closed.mean(axis=1)
     narrower = int((widths[:-1] < widths[-1]).sum())
-    before, now = BB(20, 2.0, prices[-21:-1])[-1], BB(20, 2.0, prices[-20:])[-1]
+    before = BB(lookback, 2.0, prices[-lookback - 1 : -1])[-1]
+    now = BB(lookback, 2.0, prices[-lookback:])[-1]
     widened = (now.ub - now.lb) / (before.ub - before.lb) - 1
-    if (before.ub - before.lb) / before.cb >= 0.1:
+    if (before.ub - before.lb) / before.cb >= width:
         return 0.0
-    if narrower > 0.25 * (len(widths) - 1) or widened < 0.1:
+    if narrower > narrow * (len(widths) - 1) or widened < widen:
         return 0.0
-    return graded(widened / 0.1) * (1 if prices[-1] > now.cb else -1)
+    return graded(widened / widen) * (1 if prices[-1] > now.cb else -1)
 
 
 ORACLES: dict[str, Oracle] = {

@@ -11,22 +11,33 @@ from talipp.ohlcv import OHLCV
 from tests.strategies.oracles.formulas import Oracle, graded
 
 
-def linear_regression_channel(bars: list[OHLCV], prices: list[float]) -> float:
-    tail = prices[-20:]
-    slope, intercept = statistics.linear_regression(range(20), tail)
+def linear_regression_channel(
+    bars: list[OHLCV], prices: list[float], lookback: int = 20, width: float = 2.0
+) -> float:
+    n, tail = lookback, prices[-lookback:]
+    slope, intercept = statistics.linear_regression(range(n), tail)
     squares = sum((price - intercept - slope * at) ** 2 for at, price in enumerate(tail))
-    return -graded((tail[-1] - intercept - slope * 19) / math.sqrt(squares / 18) / 2)
+    end = intercept + slope * (n - 1)
+    return -graded((tail[-1] - end) / math.sqrt(squares / (n - 2)) / width)
 
 
-def kalman_fair_value(bars: list[OHLCV], prices: list[float]) -> float:
+def kalman_fair_value(
+    bars: list[OHLCV],
+    prices: list[float],
+    lookback: int = 20,
+    process_noise: float = 0.01,
+    measurement_noise: float = 0.1,
+) -> float:
     """The scalar filter of Kalman (1960): predict, then correct, over every closed bar.
 
     The noises are given in units in which the model's own price changes have the variance that the
-    last 20 changes have.
+    last changes have.
     """
-    changes = [prices[i] - prices[i - 1] for i in range(len(prices) - 21, len(prices) - 1)]
-    unit = sum(change * change for change in changes) / 20 / (0.01 + 2 * 0.1)
-    process, measurement = 0.01 * unit, 0.1 * unit
+    end = len(prices) - 1
+    changes = [prices[i] - prices[i - 1] for i in range(end - lookback, end)]
+    variance = sum(change * change for change in changes) / lookback
+    unit = variance / (process_noise + 2 * measurement_noise)
+    process, measurement = process_noise * unit, measurement_noise * unit
     level, variance = prices[0], measurement
     for price in prices[1:-1]:
         variance += process
@@ -37,11 +48,13 @@ def kalman_fair_value(bars: list[OHLCV], prices: list[float]) -> float:
     return -graded((prices[-1] - level) / expected / 2)
 
 
-def ou_reversion(bars: list[OHLCV], prices: list[float]) -> float:
+def ou_reversion(
+    bars: list[OHLCV], prices: list[float], lookback: int = 60, half_life_max: float = 5.0
+) -> float:
     """Avellaneda and Lee (2010), appendix: X[n + 1] = a + b X[n] + noise."""
-    x, y = prices[-61:-2], prices[-60:-1]
+    x, y = prices[-lookback - 1 : -2], prices[-lookback:-1]
     b, a = statistics.linear_regression(x, y)
-    if b >= 1 or (b > 0 and -math.log(2) / math.log(b) > 5):
+    if b >= 1 or (b > 0 and -math.log(2) / math.log(b) > half_life_max):
         return 0.0
     noise = [after - a - b * before for before, after in zip(x, y, strict=True)]
     variance = sum(each * each for each in noise) / (len(noise) - 2)
@@ -49,9 +62,15 @@ def ou_reversion(bars: list[OHLCV], prices: list[float]) -> float:
     return -graded(score / 1.25)
 
 
-def variance_ratio(bars: list[OHLCV], prices: list[float]) -> float:
+def variance_ratio(
+    bars: list[OHLCV],
+    prices: list[float],
+    lookback: int = 100,
+    horizon: int = 4,
+    significance: float = 1.6,
+) -> float:
     """Lo and MacKinlay (1988): M_r(q) with unbiased variances, the smaller of z(q) and z*(q)."""
-    n, q = 100, 4
+    n, q = lookback, horizon
     x = prices[-n - 2 : -1]
     mean = (x[n] - x[0]) / n
     one = [x[k] - x[k - 1] - mean for k in range(1, n + 1)]
@@ -67,10 +86,10 @@ def variance_ratio(bars: list[OHLCV], prices: list[float]) -> float:
         theta += (2 * (q - j) / q) ** 2 * delta
     theta = max(theta, 2 * (2 * q - 1) * (q - 1) / (3 * q))
     z = math.sqrt(n) * (variance_c / variance_a - 1) / math.sqrt(theta)
-    if abs(z) < 1.6:
+    if abs(z) < significance:
         return 0.0
     step = math.sqrt(sum((x[k] - x[k - 1]) ** 2 for k in range(1, n + 1)) / n)
-    move = (prices[-1] - prices[-5]) / (step * math.sqrt(q))
+    move = (prices[-1] - prices[-1 - q]) / (step * math.sqrt(q))
     return graded(move if z > 0 else -move)
 
 

@@ -9,18 +9,19 @@ from talipp.ohlcv import OHLCV
 from tests.strategies.oracles.formulas import Oracle, graded, wilder_atr
 
 
-def time_series_momentum(bars: list[OHLCV], prices: list[float]) -> float:
+def time_series_momentum(bars: list[OHLCV], prices: list[float], lookback: int = 240) -> float:
     """Volatility of Moskowitz, Ooi and Pedersen (2012), equation 1, with horizons 1 : 3 : 12."""
     changes = [prices[i] - prices[i - 1] for i in range(1, len(prices) - 1)]
     decay = 60 / 61
     weights = [(1 - decay) * decay**age for age in range(len(changes))]
     squared = sum(w * c * c for w, c in zip(weights, reversed(changes), strict=True))
     sigma = math.sqrt(squared / sum(weights))
-    moves = [(prices[-1] - prices[-1 - h]) / (sigma * math.sqrt(h)) for h in (20, 60, 240)]
+    horizons = (lookback // 12, lookback // 4, lookback)
+    moves = [(prices[-1] - prices[-1 - h]) / (sigma * math.sqrt(h)) for h in horizons]
     return graded(sum(moves) / 3)
 
 
-def heikin_ashi_trend(bars: list[OHLCV], prices: list[float]) -> float:
+def heikin_ashi_trend(bars: list[OHLCV], prices: list[float], lookback: int = 3) -> float:
     """Candles after Valcu (2004), one after the other from the first bar on."""
     atr = wilder_atr(bars[:-1], 14)
     open_ = (bars[0].open + bars[0].close) / 2
@@ -35,11 +36,11 @@ def heikin_ashi_trend(bars: list[OHLCV], prices: list[float]) -> float:
         else:
             run = 0
         open_ = (open_ + close) / 2
-    return graded(max(-12, min(12, run)) / 3)
+    return graded(max(-4 * lookback, min(4 * lookback, run)) / lookback)
 
 
-def aroon_signal(bars: list[OHLCV], prices: list[float]) -> float:
-    newest = Aroon(25, bars[-26:])[-1]
+def aroon_signal(bars: list[OHLCV], prices: list[float], lookback: int = 25) -> float:
+    newest = Aroon(lookback, bars[-lookback - 1 :])[-1]
     return graded((newest.up - newest.down) / 50)
 
 
@@ -51,19 +52,21 @@ def ema(values: list[float], period: int) -> list[float]:
     return averages
 
 
-def trix_signal(bars: list[OHLCV], prices: list[float]) -> float:
+def trix_signal(
+    bars: list[OHLCV], prices: list[float], lookback: int = 15, signal: int = 9
+) -> float:
     smooth = prices
     for _ in range(3):
-        smooth = ema(smooth, 15)
+        smooth = ema(smooth, lookback)
     slopes = [after - before for before, after in pairwise(smooth)]
-    slope, signal_line = slopes[-1], ema(slopes, 9)[-1]
+    slope, signal_line = slopes[-1], ema(slopes, signal)[-1]
     growing = slope > max(signal_line, 0) or slope < min(signal_line, 0)
-    return graded(slope / wilder_atr(bars[:-1], 15) / 0.05) if growing else 0.0
+    return graded(slope / wilder_atr(bars[:-1], lookback) / 0.05) if growing else 0.0
 
 
-def chande_momentum(bars: list[OHLCV], prices: list[float]) -> float:
+def chande_momentum(bars: list[OHLCV], prices: list[float], lookback: int = 14) -> float:
     """100 x (Su - Sd) / (Su + Sd), as in Chande and Kroll, "The New Technical Trader" (1994)."""
-    changes = [prices[i] - prices[i - 1] for i in range(len(prices) - 14, len(prices))]
+    changes = [prices[i] - prices[i - 1] for i in range(len(prices) - lookback, len(prices))]
     up = sum(change for change in changes if change > 0)
     down = -sum(change for change in changes if change < 0)
     return graded(100 * (up - down) / (up + down) / 50)

@@ -8,32 +8,42 @@ from talipp.ohlcv import OHLCV
 from tests.strategies.oracles.formulas import Oracle, graded, true_range, wilder_atr
 
 
-def atr_breakout(bars: list[OHLCV], prices: list[float]) -> float:
-    ranges = true_range(bars, -1) / wilder_atr(bars[:-1], 14)
-    if ranges < 1.5 or prices[-1] == bars[-1].open:
+def atr_breakout(
+    bars: list[OHLCV], prices: list[float], lookback: int = 14, multiple: float = 1.5
+) -> float:
+    ranges = true_range(bars, -1) / wilder_atr(bars[:-1], lookback)
+    if ranges < multiple or prices[-1] == bars[-1].open:
         return 0.0
-    return math.copysign(graded(ranges / 1.5), prices[-1] - bars[-1].open)
+    return math.copysign(graded(ranges / multiple), prices[-1] - bars[-1].open)
 
 
-def keltner_bollinger(bars: list[OHLCV], prices: list[float]) -> float:
-    middle, half = EMA(20, prices)[-1], 2 * wilder_atr(bars[:-1], 20)
-    bands = BB(20, 2.0, prices[-20:])[-1]
+def keltner_bollinger(
+    bars: list[OHLCV],
+    prices: list[float],
+    lookback: int = 20,
+    width: float = 2.0,
+    multiple: float = 2.0,
+) -> float:
+    middle, half = EMA(lookback, prices)[-1], multiple * wilder_atr(bars[:-1], lookback)
+    bands = BB(lookback, width, prices[-lookback:])[-1]
     outside = bands.ub > middle + half if prices[-1] > middle else bands.lb < middle - half
     return graded((prices[-1] - middle) / half) if outside else 0.0
 
 
-def vwap_deviation(bars: list[OHLCV], prices: list[float]) -> float:
-    tail = bars[-50:]
+def vwap_deviation(
+    bars: list[OHLCV], prices: list[float], lookback: int = 50, width: float = 2.0
+) -> float:
+    tail = bars[-lookback:]
     vwap = VWAP(tail)[-1]
     spread = sum(bar.volume * ((bar.high + bar.low + bar.close) / 3 - vwap) ** 2 for bar in tail)
     deviation = math.sqrt(spread / sum(bar.volume for bar in tail))
-    return -graded((prices[-1] - vwap) / deviation / 2)
+    return -graded((prices[-1] - vwap) / deviation / width)
 
 
-def narrow_range_breakout(bars: list[OHLCV], prices: list[float]) -> float:
+def narrow_range_breakout(bars: list[OHLCV], prices: list[float], lookback: int = 7) -> float:
     """Crabel's NR7: the bar before has the smallest range of seven, and its range is left."""
-    ranges = [bar.high - bar.low for bar in bars[-8:-1]]
-    narrow, atr = bars[-2], wilder_atr(bars[:-1], 7)
+    ranges = [bar.high - bar.low for bar in bars[-lookback - 1 : -1]]
+    narrow, atr = bars[-2], wilder_atr(bars[:-1], lookback)
     if any(each < ranges[-1] for each in ranges):
         return 0.0
     if prices[-1] > narrow.high:
