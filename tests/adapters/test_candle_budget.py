@@ -42,6 +42,14 @@ async def test_three_processes_share_one_budget(redis: Redis) -> None:
     assert b"key" not in key.rpartition(b":")[2]
 
 
+async def test_a_clock_that_is_behind_gives_no_more(redis: Redis) -> None:
+    ahead, behind = Clock(), Clock()
+    behind.now -= 0.05
+    first, second = CandleBudget(redis, "key", ahead), CandleBudget(redis, "key", behind)
+    assert sum([await first.take() for _ in range(PER_MINUTE)]) == PER_MINUTE
+    assert not await second.take()
+
+
 async def test_keys_have_budgets_of_their_own(redis: Redis) -> None:
     clock = Clock()
     ours, theirs = CandleBudget(redis, "ours", clock), CandleBudget(redis, "theirs", clock)

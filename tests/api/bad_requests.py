@@ -164,7 +164,6 @@ PATHS = [
     asked("up and away", "/api/agents/..%2F..%2Fetc%2Fpasswd", 404, NO_PATH),
     asked("a file", "/.env", 404, NO_PATH),
     asked("query in the path", f"{OF_AGENT}/status%3Fa=1", 404, NO_PATH),
-    asked("not built: secrets", "/api/secrets", 404, NO_PATH),
     asked("not built: decisions", f"{OF_AGENT}/decisions", 404, NO_PATH),
     asked("a socket without upgrade", "/ws", 404, NO_PATH),
     asked("put", "/api/agents", 405, "PUT is not allowed here", method="PUT",
