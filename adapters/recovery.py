@@ -11,12 +11,14 @@ ever shown as a fact; what neither has was never seen. The order below matters:
    was acknowledged survives.
 """
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import numpy as np
 
 from adapters.db import agents, plans, shards
+from adapters.db.agents import AGENTS_A_PIECE
 from adapters.db.connection import Database, connection
 from adapters.db.shards import NewestRow, ShardProgress
 from adapters.errors import SchemaUnknown
@@ -25,9 +27,9 @@ from adapters.shard_records import Head, ShardState
 from adapters.shard_store import ShardStore
 from adapters.wanted import payload_of
 from engine.errors import RowsError
-from engine.rows import ROW_SCHEMA, ROWS_PER_SHARD, Rows, empty_rows
+from engine.rows import ROW_SCHEMA, ROWS_PER_SHARD, Mask, Rows, empty_rows, rows_at
 from engine.schedule import SkippedRange
-from engine.schemas import record_from_bytes, record_schema
+from engine.schemas import record_schema, rows_from_bytes
 
 RECOVERY_LOCK = 0x4152
 """First half of the advisory lock under which a shard is recovered; the second is its number."""
@@ -68,6 +70,11 @@ async def recover_shard(database: Database, store: ShardStore, shard: int, now_s
 
         wanted = await agents.agents_of_shard(database, shard)
         lacking = [agent for agent in wanted if agent.epoch > _epoch(state.rows, agent.row)]
+        payloads: list[bytes] = []
+        for agent in lacking:
+            if len(payloads) % AGENTS_A_PIECE == 0:
+                await asyncio.sleep(0)  # the other shards of this process tick meanwhile
+            payloads.append(payload_of(agent))
         used = await plans.plans_of(database, {agent.plan_id for agent in wanted})
         await publish_plans(store.redis, used.values())
         opened = await store.open(
@@ -75,7 +82,7 @@ async def recover_shard(database: Database, store: ShardStore, shard: int, now_s
             run_id,
             None if seen is None else seen.head,
             state,
-            [payload_of(agent) for agent in lacking],
+            payloads,
         )
         await store.add_to_directory([shard])
         return opened
@@ -124,16 +131,26 @@ def _merged_rows(seen: ShardState | None, newest: list[NewestRow]) -> Rows:
     size = max([len(have), *(row.row + 1 for row in newest)])
     assert size <= ROWS_PER_SHARD
     rows = np.concatenate([have, empty_rows(size - len(have))])
+    by_schema: dict[int, list[tuple[int, bytes]]] = {}
     for row in newest:
-        if row.record is None:
-            continue
-        record = record_from_bytes(row.record)[0]
-        # Sequences count per agent and epochs per row, so a newer holder of a row is told from
-        # an older one by its epoch, and the same holder's newer state by its sequence.
-        mine = (int(rows[row.row]["epoch"]), int(rows[row.row]["seq"]))
-        if (int(record["epoch"]), int(record["seq"])) > mine:
-            rows[row.row] = record
+        if row.record is not None:
+            by_schema.setdefault(record_schema(row.record), []).append((row.row, row.record))
+    for schema, kept in by_schema.items():
+        index = np.array([row for row, _ in kept])
+        stored = rows_from_bytes(b"".join(record for _, record in kept), schema)
+        ahead = is_newer(stored, rows_at(rows, index))
+        rows[index[ahead]] = stored[ahead]
     return rows
+
+
+def is_newer(rows: Rows, than: Rows) -> Mask:
+    """Which states are newer than others of the same places. Sequences count per agent and epochs
+    per row, so a newer holder of a row is told from an older one by its epoch, and the same
+    holder's newer state by its sequence.
+    """
+    epoch, other = rows["epoch"], than["epoch"]
+    newer: Mask = (epoch > other) | ((epoch == other) & (rows["seq"] > than["seq"]))
+    return newer
 
 
 def _epoch(rows: Rows, row: int) -> int:

@@ -20,17 +20,17 @@ from adapters.db.agents import PLACES_LOCK
 from adapters.db.connection import Database, connection
 from adapters.db.errors import DatabaseError
 from adapters.db.records import Refusal, ShardEvents
-from adapters.db.resharding import Move, Moving
+from adapters.db.resharding import Held, Move, Moving
 from adapters.db.shards import ShardProgress
 from adapters.errors import ShardError
-from adapters.recovery import RECOVERY_LOCK, recover_shard
+from adapters.recovery import RECOVERY_LOCK, is_newer, recover_shard
 from adapters.redis_client import command, script
 from adapters.shard_records import ShardState
 from adapters.shard_store import ShardStore
 from adapters.user_messages import publish_messages
-from engine.rows import copy_of
+from engine.rows import Rows, copy_of
 from engine.schedule import restart
-from engine.schemas import rows_to_bytes
+from engine.schemas import record_from_bytes, rows_to_bytes
 
 EVENTS_AT_ONCE = 1_000
 DRAIN_TRIES = 500
@@ -52,16 +52,19 @@ class Resharded:
 
 @asynccontextmanager
 async def upkeep_locks(
-    database: Database, numbers: Sequence[int], *, places: bool = False
-) -> AsyncIterator[None]:
-    """Nobody recovers these shards meanwhile; with places, nobody gives out rows either."""
+    database: Database, numbers: Sequence[int] | None
+) -> AsyncIterator[Sequence[int]]:
+    """Nobody recovers these shards meanwhile. None: all that there are, and nobody gives out rows
+    either, so that there will be no other.
+    """
     async with connection(database) as con:
         try:
-            if places:
+            if numbers is None:
                 await con.execute("SELECT pg_advisory_lock($1)", PLACES_LOCK)
+                numbers = [each.shard for each in await shards.all_shards(database)]
             for shard in sorted(numbers):
                 await con.execute("SELECT pg_advisory_lock($1, $2)", RECOVERY_LOCK, shard)
-            yield
+            yield numbers
         finally:
             await con.execute("SELECT pg_advisory_unlock_all()")
 
@@ -174,8 +177,7 @@ async def reshard(
     Raises:
         Frozen: a shard has to be thawed first; nothing was changed.
     """
-    before = [each.shard for each in await shards.all_shards(database)]
-    async with upkeep_locks(database, before, places=True):
+    async with upkeep_locks(database, None) as before:
         states: dict[int, ShardState] = {}
         for shard in before:
             await close_shard(store, shard)
@@ -184,19 +186,22 @@ async def reshard(
             state = await store.read(shard)
             if state is not None:
                 states[shard] = state
-        held = await resharding.held_places(database)
-        if not held:
-            raise ShardError(0, "there are no agents to give places to")
-        count = wanted or placement.shards_wanted(len(held))
-        places = placement.pack(len(held), count, first_shard=max(before, default=-1) + 1)
-        moves = [
-            _move(Moving(each, *place), states) for each, place in zip(held, places, strict=True)
-        ]
-        after = await resharding.move_agents(database, moves)
+
+        def places(held: Sequence[Held]) -> list[Move]:
+            if not held:
+                raise ShardError(0, "there are no agents to give places to")
+            count = wanted or placement.shards_wanted(len(held))
+            found = placement.pack(len(held), count, first_shard=max(before) + 1)
+            return [
+                _move(Moving(each, *place), states) for each, place in zip(held, found, strict=True)
+            ]
+
+        moves = await resharding.move_agents(database, places)
         await tell_moved(store.redis)
         for shard in before:
             await drop_keys(store, shard)
         await command(store.redis, "SREM", keys.shards(), *before, -1)
+    after = sorted({move.shard for move in moves})
     for shard in after:
         await recover_shard(database, store, shard, now_slot)
     return Resharded(before, after, len(moves))
@@ -204,18 +209,23 @@ async def reshard(
 
 def _move(moving: Moving, states: dict[int, ShardState]) -> Move:
     """The agent's newest row with its counts up to where its shard stood: in Redis, if it is
-    there, since a row may have moved on since its last event.
+    there, since a row may have moved on since its last event; in the record, if that is ahead of
+    a Redis which has lost its last second and was not recovered yet.
     """
     held = moving.held
     state = states.get(held.shard)
     record, slot = held.record, held.slot
     if state is not None and held.row < len(state.rows):
         rows = copy_of(state.rows[held.row : held.row + 1])
-        if rows[0]["agent_id"].tobytes() == held.agent_id.bytes:
+        if rows[0]["agent_id"].tobytes() == held.agent_id.bytes and not _is_behind(rows, record):
             head = state.head
             restart(rows, np.array([0]), head.slot, head.skipped, head.folded_slot)
             record, slot = rows_to_bytes(rows, head.schema), head.slot
     return Move(held, moving.shard, moving.row, record, slot)
+
+
+def _is_behind(rows: Rows, record: bytes | None) -> bool:
+    return record is not None and bool(is_newer(record_from_bytes(record), rows).all())
 
 
 async def _cursor(database: Database, shard: int) -> ShardProgress:

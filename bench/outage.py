@@ -63,16 +63,19 @@ async def measure(options: argparse.Namespace) -> int:
         settled_s = await settled(stack)
         print(f"{fleet.agents} agents made in {seeded_s:.1f} s, running {settled_s:.1f} s later")
         [(before,)] = await stack.sql("SELECT count(*) FROM trades")
+        missed_before = await _missed(stack)
         await stack.postgres.stop()
         began = time.monotonic()
         while time.monotonic() - began < options.minutes * 60:
             await seen.look(stack, ENTRIES_STOP_AT_EVENTS)
             await asyncio.sleep(_LOOK_EVERY_S)
         waiting = await seen.look(stack, ENTRIES_STOP_AT_EVENTS)
-        missed = await _missed(stack)
+        missed = await _missed(stack) - missed_before
         await stack.postgres.start()
         caught_up_s = await _caught_up(stack, waiting)
-        problems = missed + await _not_whole(stack)
+        caught_up_missed = await _missed(stack) - missed_before - missed
+        problems = _told(missed, "while PostgreSQL was away") + await _not_whole(stack)
+        problems += _told(caught_up_missed, "while the ledger caught up")
         [(after,)] = await stack.sql("SELECT count(*) FROM trades")
     if seen.events_of_a_shard > 2 * ENTRIES_STOP_AT_EVENTS:
         problems.append(f"a stream held {seen.events_of_a_shard} events")
@@ -88,6 +91,8 @@ async def measure(options: argparse.Namespace) -> int:
         "caught_up_s": round(caught_up_s, 1),
         "events_stored_per_s": round(waiting / caught_up_s) if caught_up_s else None,
         "trades_meanwhile": after - before,
+        "slots_missed_by_shards": len(missed) + len(caught_up_missed),
+        "slots_missed_before": len(missed_before),
         "problems": len(problems),
     }
     print(table(figures, "PostgreSQL away"))
@@ -97,15 +102,22 @@ async def measure(options: argparse.Namespace) -> int:
     return 1 if problems else 0
 
 
-async def _missed(stack: Stack) -> list[str]:
-    """Slots that were not run while PostgreSQL was away."""
-    problems = []
+async def _missed(stack: Stack) -> set[tuple[int, int]]:
+    """(shard, slot) of what was not run since the shards were opened."""
+    missed = set()
     for shard in await stack.shards.open_shards():
         head = await stack.shards.read_head(shard)
         for skipped in () if head is None else head.skipped:
             if not skipped.paused:
-                problems.append(f"shard {shard} missed slots {skipped.first} to {skipped.last}")
-    return problems
+                missed |= {(shard, slot) for slot in range(skipped.first, skipped.last + 1)}
+    return missed
+
+
+def _told(missed: set[tuple[int, int]], when: str) -> list[str]:
+    by_slot: dict[int, int] = {}
+    for _, slot in missed:
+        by_slot[slot] = by_slot.get(slot, 0) + 1
+    return [f"{by_slot[slot]} shards missed slot {slot} {when}" for slot in sorted(by_slot)]
 
 
 async def _caught_up(stack: Stack, waiting: int) -> float:

@@ -2,20 +2,24 @@
 
 Rows do not depend on each other, so the guilty ones are found by halves. Commands are tried one by
 one. What raises is a mistake of ours or a broken record; nobody else shall wait for its mending.
+A record that can be seen to be damaged is put into ERROR before it decides anything.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Final
 
 import numpy as np
 
 from engine.commands import Command
 from engine.draft import Draft
-from engine.rows import Index, Reason, Rows, RowStatus, copy_of
-from engine.schedule import rebase
+from engine.rows import ROW, Index, Reason, Rows, RowStatus, copy_of
+from engine.schedule import SkippedRange, rebase
 from engine.tick import Outcome, SlotInputs, advance, apply_inbox
 
 Advance = Callable[[Rows, SlotInputs], Outcome]
+
+_FLOATS: Final = [name for name in ROW.names or () if ROW[name].kind == "f"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +43,8 @@ def advance_isolated(rows: Rows, inputs: SlotInputs, run: Advance = advance) -> 
     ran = run(scratch, rest)
     table = copy_of(ran.rows)
     table[index] = started.rows[index]
-    failed = _put_into_error(table, rest, guilty)
+    texts = {row: f"the engine failed: {guilty[row]}" for row in guilty}
+    failed = put_into_error(table, inputs.slot, inputs.skipped, inputs.folded_slot, texts)
     events = [*started.events, *ran.events, *failed.events]
     changed = np.unique(np.concatenate([started.changed, ran.changed, failed.changed]))
     return Isolated(Outcome(failed.rows, changed, events), refused)
@@ -77,19 +82,45 @@ def _guilty(rows: Rows, inputs: SlotInputs, run: Advance) -> dict[int, str]:
     return guilty
 
 
-def _put_into_error(rows: Rows, inputs: SlotInputs, guilty: dict[int, str]) -> Outcome:
-    """Guilty rows say once why, and stand in ERROR; nothing else of them is touched."""
-    draft = Draft(rows, inputs.slot, inputs.skipped, inputs.folded_slot)
+def damaged_rows(rows: Rows) -> dict[int, str]:
+    """Row number to what is wrong with it, of rows that no command and no slot can have made."""
+    held = rows["status"] != RowStatus.FREE
+    found: dict[int, str] = {}
+    for name in _FLOATS:
+        for row in np.flatnonzero(held & ~np.isfinite(rows[name])).tolist():
+            found.setdefault(row, f"{name} is {rows[name][row]}")
+    is_open = held & (rows["side"] != 0)
+    for name, wrong in (
+        ("status", held & (rows["status"] > RowStatus.ERROR)),
+        ("side", np.abs(rows["side"].astype(np.int64)) > 1),
+        ("interval", held & (rows["interval"] == 0)),
+        ("entry_price", is_open & (rows["entry_price"] <= 0)),
+        ("quantity", is_open & (rows["quantity"] <= 0)),
+        ("leverage", is_open & (rows["leverage"] == 0)),
+    ):
+        for row in np.flatnonzero(held & wrong).tolist():
+            found.setdefault(row, f"{name} is {rows[name][row]}")
+    return {row: f"its row is damaged: {text}" for row, text in found.items()}
+
+
+def put_into_error(
+    rows: Rows,
+    slot: int,
+    skipped: Sequence[SkippedRange],
+    folded_slot: int,
+    texts: Mapping[int, str],
+) -> Outcome:
+    """These rows say once why, and stand in ERROR; nothing else of them is touched."""
+    draft = Draft(rows, slot, skipped, folded_slot)
     index: Index = np.array(
-        [row for row in sorted(guilty) if rows["status"][row] != RowStatus.ERROR], np.intp
+        [row for row in sorted(texts) if rows["status"][row] != RowStatus.ERROR], np.intp
     )
     if index.size:
         table = draft.own()
-        rebase(table, index, inputs.slot, inputs.skipped, inputs.folded_slot)
+        rebase(table, index, slot, skipped, folded_slot)
         table["status"][index] = RowStatus.ERROR
         table["status_reason"][index] = Reason.PLAN_FAILED
-        texts = [f"the engine failed: {guilty[row]}" for row in index.tolist()]
-        draft.say("failed", index, Reason.PLAN_FAILED, texts)
+        draft.say("failed", index, Reason.PLAN_FAILED, [texts[row] for row in index.tolist()])
     return Outcome(draft.rows, index, draft.events)
 
 

@@ -23,8 +23,8 @@ from adapters.shard_records import ShardState
 from adapters.shard_store import ShardStore
 from engine.frames import Ints
 from engine.rows import Mask, Rows
+from workers.backlog import Backlog
 from workers.plan_book import PlanBook
-from workers.settings import ENTRIES_STOP_AT_EVENTS, ENTRIES_STOP_AT_EVENTS_IN_ALL
 from workers.stats import WorkerStats
 
 logger = logging.getLogger(__name__)
@@ -84,11 +84,9 @@ class PoolContext:
     """The Redis process that this worker believes to be talking to."""
     stats: WorkerStats = field(default_factory=WorkerStats)
     known: KnownShards = field(default_factory=KnownShards)
-    events_waiting: dict[int, int] = field(default_factory=dict)
-    """Events of each shard that the ledger has not stored, as the sentinel last saw it."""
+    backlog: Backlog = field(default_factory=Backlog)
     aside_until: float = 0.0
     """Until then (by the clock of Redis) the worker serves no partition."""
-    _entries_closed: set[int] = field(default_factory=set)
     _locks: dict[int, asyncio.Lock] = field(default_factory=dict)
     _plan_sets: dict[int, tuple[Rows, Mask, Ints]] = field(default_factory=dict)
 
@@ -105,21 +103,6 @@ class PoolContext:
         plans = np.unique(rows["plan_id"][active]).astype(np.int64)
         self._plan_sets[shard] = (rows, active, plans)
         return plans
-
-    def entries_open(self, shard: int) -> bool:
-        """Whether positions may be opened: not while too many events wait for the ledger."""
-        closed = (
-            self.events_waiting.get(shard, 0) >= ENTRIES_STOP_AT_EVENTS
-            or sum(self.events_waiting.values()) >= ENTRIES_STOP_AT_EVENTS_IN_ALL
-        )
-        if closed != (shard in self._entries_closed):
-            if closed:
-                self._entries_closed.add(shard)
-                logger.warning("shard %d opens nothing: its events wait for PostgreSQL", shard)
-            else:
-                self._entries_closed.discard(shard)
-                logger.warning("shard %d opens positions again", shard)
-        return not closed
 
     def step_aside(self, why: str) -> None:
         """A newer version has written what this one cannot read: the newer ones shall serve all."""
@@ -140,7 +123,6 @@ class PoolContext:
         for shard in [s for s in self._plan_sets if partition_of(s) == partition]:
             self.known.forget(shard)
             self._plan_sets.pop(shard, None)
-            self.events_waiting.pop(shard, None)
 
     def shard_lock(self, shard: int) -> asyncio.Lock:
         """Jobs of one shard in one process take turns."""

@@ -69,10 +69,13 @@ async def _store(pool: PoolContext, dirty: list[int]) -> list[int]:
         return []
     result = await ledger.store_events(pool.database, batches)
     for shard, stored in result.shards.items():
+        said = {"shard": shard}
+        if stored.quarantined:
+            text = "%d events of shard %d could not be stored and are in quarantine: %s"
+            logger.error(text, stored.quarantined, shard, stored.why, extra=said)
         if stored.refused is None:
             await pool.shards.trim_events(shard, stored.version)
         else:
-            said = {"shard": shard}
             if stored.frozen:
                 text = "shard %d is frozen, nothing of it is stored until `artic thaw %d`: %s"
                 logger.error(text, shard, shard, stored.frozen, extra=said)

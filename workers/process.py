@@ -42,6 +42,7 @@ class WorkerProcess:
         self.queues = queues
         self.stopping = asyncio.Event()
         self._workers: dict[str, tuple[DueWorker, asyncio.Task[None]]] = {}
+        self._ending: set[asyncio.Task[None]] = set()
         self._sentinel = Sentinel(pool)
 
     async def run(self) -> None:
@@ -88,7 +89,8 @@ class WorkerProcess:
     async def _serve(self, taken: set[int], lost: set[int]) -> None:
         """The sentinel's word on which partitions came and went."""
         for partition in sorted(lost):
-            await self._stop(keys.tick_queue(partition))
+            # Not waited for: what its jobs still wait for must not cost the other leases.
+            self._stop(keys.tick_queue(partition))
             self.pool.forget_partition(partition)
         for partition in sorted(taken):
             self._start(tick_queue(partition), [func(tick_shard, name=jobs.TICK)])
@@ -99,10 +101,13 @@ class WorkerProcess:
                 error = None if task.cancelled() else task.exception()
                 raise RuntimeError(f"the worker of queue {name} has ended: {error!r}")
 
-    async def _stop(self, queue: str) -> None:
+    def _stop(self, queue: str) -> None:
+        """Takes no more of a queue's jobs; those under way have DRAIN_S to end."""
         worker, task = self._workers.pop(queue)
         self.pool.queue.unlisten(queue)
-        await worker.drain(task, DRAIN_S)
+        ending = asyncio.create_task(_drain(worker, task))
+        self._ending.add(ending)
+        ending.add_done_callback(self._ending.discard)
 
     async def _ring(self) -> None:
         """Listens to the bells of every queue over one connection."""
@@ -127,8 +132,17 @@ class WorkerProcess:
             await asyncio.sleep(CLOCK_PERIOD_S)
 
     async def _end(self) -> None:
-        await asyncio.gather(*(self._stop(queue) for queue in list(self._workers)))
+        for queue in list(self._workers):
+            self._stop(queue)
+        await asyncio.gather(*self._ending)
         try:
             await self._sentinel.keeper.leave()
         except AWAY as error:
             logger.warning("leases were not given back: %s", error)
+
+
+async def _drain(worker: DueWorker, task: "asyncio.Task[None]") -> None:
+    try:
+        await worker.drain(task, DRAIN_S)
+    except AWAY as error:
+        logger.warning("queue %s was left without a word: %s", worker.queue_name, error)

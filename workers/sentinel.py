@@ -17,7 +17,7 @@ from adapters import redis_keys as keys
 from adapters.db import shards as shard_records
 from adapters.db.errors import DatabaseAway
 from adapters.errors import AdapterError, SchemaUnknown
-from adapters.lease import LeaseKeeper, LeaseTable
+from adapters.lease import LeaseKeeper, LeaseTable, Wish
 from adapters.queue import partition_of
 from adapters.recovery import recover_shard
 from adapters.redis_client import AWAY, command
@@ -62,25 +62,34 @@ class Sentinel:
             await self.keeper.leave()
             lost, self.owned = self.owned, set()
             return set(), lost
-        asked = wishes(self.pool.name, self.table.workers, self.table.owners)
-        self.table = await self.keeper.beat(asked)
+        self.table = await self.keeper.beat(self._wishes())
+        free: list[Wish] = ["take" if wish == "take" else "keep" for wish in self._wishes()]
+        if "take" in free:
+            # Somebody's leases have just run out: his shards wait for no further beat.
+            self.table = await self.keeper.beat(free)
         now = {p for p, owner in enumerate(self.table.owners) if owner == self.pool.name}
         taken, lost = now - self.owned, self.owned - now
         self.owned = now
         return taken, lost
+
+    def _wishes(self) -> list[Wish]:
+        return wishes(self.pool.name, self.table.workers, self.table.owners)
 
     async def watch(self, taken: Iterable[int]) -> None:
         """Mends what has stalled in the partitions owned."""
         if 0 in self.owned:
             self._look_into_the_record()
             await self._keep_chains()
-        shards = [s for s in await self.pool.shards.open_shards() if partition_of(s) in self.owned]
-        await self._keep_ticking(shards, set(taken))
+        every = await self.pool.shards.open_shards()
+        shards = [shard for shard in every if partition_of(shard) in self.owned]
+        waiting = await self._keep_ticking(shards, set(taken)) if shards else {}
+        self.pool.backlog.note(waiting, len(every))
 
-    async def _keep_ticking(self, shards: list[int], taken: set[int]) -> None:
-        """Seeds shards that are late or have commands waiting; recovers those without a head."""
-        if not shards:
-            return
+    async def _keep_ticking(self, shards: list[int], taken: set[int]) -> dict[int, int]:
+        """Seeds shards that are late or have commands waiting; recovers those without a head.
+
+        Answers how many events of each wait for the ledger.
+        """
         run_id = await self.pool.shards.run_id()
         self.pool.see_run(run_id)
         pipe = self.pool.state_redis.pipeline(transaction=False)
@@ -91,9 +100,10 @@ class Sentinel:
         answers: list[Any] = await pipe.execute()
         now = self.pool.clock.now()
         due: list[jobs.Job] = []
+        events_waiting: dict[int, int] = {}
         for place, shard in enumerate(shards):
             (head_run, next_due, slot), inbox, waiting = answers[3 * place : 3 * place + 3]
-            self.pool.events_waiting[shard] = int(waiting)
+            events_waiting[shard] = int(waiting)
             if head_run is None or head_run.decode() != run_id:
                 self._recover(shard)
                 continue
@@ -102,6 +112,7 @@ class Sentinel:
             if late or (inbox and int(slot) < int(now)):
                 due.append(jobs.tick(shard, max(int(now), int(slot) + 1)))
         await self.pool.queue.enqueue(*due)
+        return events_waiting
 
     def _recover(self, shard: int) -> None:
         """Starts the recovery of a shard, unless one is under way; it may have to wait."""

@@ -44,4 +44,4 @@ DRAIN_S = 2.0
 ENTRIES_STOP_AT_EVENTS = 50_000
 """Events of one shard that wait for the ledger above which no position is opened."""
 ENTRIES_STOP_AT_EVENTS_IN_ALL = 1_000_000
-"""The same for all shards that one worker serves: some 600 MB of Redis."""
+"""The same for all shards, of which each worker watches its share: some 600 MB of Redis."""

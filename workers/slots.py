@@ -7,7 +7,7 @@ Both are kept as ranges in the head, so that every due tick is run or counted.
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
 
@@ -20,7 +20,7 @@ from engine.commands import Command, decode_command, encode_command
 from engine.errors import CommandError
 from engine.events import Event, encode_event
 from engine.frames import Frame, Ints
-from engine.isolation import advance_isolated
+from engine.isolation import advance_isolated, put_into_error
 from engine.rows import ROW_SCHEMA, ROWS_PER_SHARD, Rows, empty_rows
 from engine.schedule import SkippedRange, due_mask, fold_skipped, next_due
 from engine.tick import Outcome, SlotInputs, advance, apply_inbox
@@ -38,6 +38,8 @@ HELD_MAX = 64
 """Ranges of slots without entries that a head keeps, newest last."""
 ROOM_STEP = 64
 """A table grows by so many records at a time."""
+
+NONE_DAMAGED: Mapping[int, str] = {}
 
 Waiting = tuple[int, Command | None]
 """A command and the slot before which it applies; None where it could not be read."""
@@ -67,6 +69,8 @@ class SlotRun:
     skipped_moved: bool = False
     folded: bool = False
     resumed: bool = False
+    damaged: Mapping[int, str] = field(default_factory=dict)
+    """Rows that cannot be right, and why; said with the first slot that is run."""
 
     def skip(self, first: int, last: int, paused: bool) -> None:
         """Notes slots that are not run, joined with the range before where they touch."""
@@ -98,6 +102,13 @@ class SlotRun:
         self.events += [encode_event(event) for event in outcome.events]
         self.failed += [event for event in outcome.events if event.kind == "failed"]
 
+    def set_damaged_aside(self) -> None:
+        """Before any command: what one does to such a row is not to be foreseen."""
+        if self.damaged:
+            told = self.skipped, self.folded_slot, self.damaged
+            self.take(put_into_error(self.rows, self.slot, *told))
+            self.damaged = NONE_DAMAGED
+
     def commit(self) -> Commit:
         """The form in which the shard store writes it."""
         return Commit(
@@ -124,12 +135,16 @@ def joined(ranges: Sequence[SkippedRange], new: SkippedRange) -> tuple[SkippedRa
 
 
 async def run_slots(
-    pool: PoolContext, shard: int, read: ShardState, now_slot: int
+    pool: PoolContext,
+    shard: int,
+    read: ShardState,
+    now_slot: int,
+    damaged: Mapping[int, str] = NONE_DAMAGED,
 ) -> SlotRun | None:
     """Runs what is open up to now_slot; None when there is nothing to write.
 
-    Stops early after CATCH_UP_CHUNK_S of work; the slots run so far are committed, the rest is
-    the next job's.
+    damaged rows go into ERROR before anything is done with them. Stops early after CATCH_UP_CHUNK_S
+    of work; the slots run so far are committed, the rest is the next job's.
     """
     head = read.head
     if head.slot >= now_slot:
@@ -140,7 +155,7 @@ async def run_slots(
     unchanged = np.zeros(len(rows), np.bool_)
     run = SlotRun(head.slot, rows, head.skipped, head.folded_slot, inbox, unchanged, schema)
     run.switched, run.held = schema != head.schema, head.held
-    run.next_due = head.next_due
+    run.next_due, run.damaged = head.next_due, damaged
     if head.paused:
         if (await pool.market.frame(now_slot)).frame is None:
             return None  # prices have not come back yet, so the pause goes on
@@ -213,6 +228,7 @@ async def _run_slot(
     A slot without a frame is missed for ever: only its commands apply.
     """
     slot = run.slot
+    run.set_damaged_aside()
     commands = run.due_commands()
     due = due_mask(run.rows, slot)
     plan_ids = pool.plans_in(shard, run.rows, due)
@@ -225,7 +241,7 @@ async def _run_slot(
         return
     table = await pool.plans.table(frame, plan_ids, late)
     symbol = await _symbols(pool, run, plan_ids)
-    entries = pool.entries_open(shard)
+    entries = pool.backlog.entries_open(shard)
     if not entries:
         run.hold()
     inputs = _inputs(run, table, symbol, commands, entries)

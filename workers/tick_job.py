@@ -14,6 +14,7 @@ from adapters import redis_keys as keys
 from adapters.errors import SchemaUnknown
 from adapters.log import log_fields
 from adapters.redis_client import command
+from engine.isolation import damaged_rows
 from workers.agent_lines import tell_events, tell_failed
 from workers.context import PoolContext
 from workers.slots import SlotRun, run_slots
@@ -49,8 +50,9 @@ async def tick_shard(ctx: dict[str, Any], shard: int, slot: int) -> None:
 
 async def _tick_once(pool: PoolContext, shard: int) -> bool:
     """One reading, one commit. True when there is nothing more to do for this job."""
+    known = pool.known.get(shard)
     try:
-        read = await pool.shards.read(shard, pool.known.get(shard))
+        read = await pool.shards.read(shard, known)
     except SchemaUnknown as error:
         pool.known.forget(shard)
         pool.step_aside(str(error))
@@ -63,7 +65,9 @@ async def _tick_once(pool: PoolContext, shard: int) -> bool:
         if read.head.run_id != pool.run_id:
             return True  # the commit would be refused; the sentinel recovers the shard
     now_slot = pool.clock.slot()
-    run = await run_slots(pool, shard, read, now_slot)
+    is_known = known is not None and read.rows is known.rows
+    damaged = {} if is_known else damaged_rows(read.rows)
+    run = await run_slots(pool, shard, read, now_slot, damaged)
     if run is None:
         return True
     commit = run.commit()

@@ -77,13 +77,15 @@ async def edit_agent(
     """
     async with transaction(database) as con:
         found = await con.fetchrow(
-            "SELECT epoch, wanted FROM agents WHERE id = $1 AND user_id = $2 FOR NO KEY UPDATE",
+            "SELECT epoch, wanted, shard, row FROM agents WHERE id = $1 AND user_id = $2"
+            " FOR NO KEY UPDATE",
             before.id,
             before.user_id,
         )
         if found is None or found["wanted"] == "deleted":
             return None
-        if found["epoch"] != before.epoch:
+        read = before.epoch, before.shard, before.row
+        if (found["epoch"], found["shard"], found["row"]) != read:
             raise AgentMoved
         epoch = await con.fetchval(
             "UPDATE shard_rows SET epoch = epoch + 1 WHERE shard = $1 AND row = $2 RETURNING epoch",

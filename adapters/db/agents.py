@@ -7,7 +7,7 @@ in one order everywhere: agent, then its row.
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -172,11 +172,7 @@ async def list_agents(
             last,
             limit,
         )
-    listed: list[Agent] = []
-    for begin in range(0, len(found), AGENTS_A_PIECE):
-        listed += map(agent_of, found[begin : begin + AGENTS_A_PIECE])
-        await asyncio.sleep(0)
-    return listed
+    return await _in_pieces(found)
 
 
 async def set_wanted(
@@ -215,24 +211,35 @@ async def delete(database: Database, user_id: UUID, agent_id: UUID) -> Agent | N
 async def unapplied(database: Database, older_than_s: float, limit: int) -> list[Agent]:
     """Agents whose row has not seen the newest wanted state for so long, longest first.
 
-    The chore that pushes commands again takes these; deleted ones are among them.
+    The chore that pushes commands again takes these; deleted ones are among them. Where there are
+    more than limit they are drawn: many of a frozen shard are never applied, and the oldest of all
+    would be the same ones each time.
     """
     async with connection(database) as con:
         found = await con.fetch(
             f"{_SELECT} WHERE applied_epoch < epoch"
             " AND updated_at <= clock_timestamp() - $1::interval"
-            " ORDER BY updated_at LIMIT $2",
+            " ORDER BY random() LIMIT $2",
             timedelta(seconds=older_than_s),
             limit,
         )
-    return [agent_of(row) for row in found]
+    return sorted(map(agent_of, found), key=lambda agent: (agent.updated_at, agent.id))
 
 
 async def agents_of_shard(database: Database, shard: int) -> list[Agent]:
     """Every agent of a shard by row, those being deleted too."""
     async with connection(database) as con:
         found = await con.fetch(f"{_SELECT} WHERE shard = $1 ORDER BY row", shard)
-    return [agent_of(row) for row in found]
+    return await _in_pieces(found)
+
+
+async def _in_pieces(found: Sequence[asyncpg.Record]) -> list[Agent]:
+    """Agents of a long list, while others run."""
+    listed: list[Agent] = []
+    for begin in range(0, len(found), AGENTS_A_PIECE):
+        listed += map(agent_of, found[begin : begin + AGENTS_A_PIECE])
+        await asyncio.sleep(0)
+    return listed
 
 
 async def every_id(database: Database) -> list[UUID]:

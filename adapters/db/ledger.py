@@ -29,6 +29,7 @@ from adapters.db.ledger_rows import (
     broken,
     read_entries,
     sort_facts,
+    told_entry,
     write_down,
 )
 from adapters.db.ledger_sql import Cursor
@@ -144,7 +145,7 @@ def _write_down(
         except Unstorable as error:
             # the row is kept all the same: it is what recovery goes on from
             found.broken.append(broken(fact, str(error)))
-            entries.append(Entry(fact, holder))
+            entries.append(told_entry(fact, holder, str(error)))
     return entries
 
 
@@ -184,14 +185,18 @@ async def _write_halves(con: Connection, done: _Batch, entries: Sequence[Entry])
         entry = entries[0]
         if not entry.lines:  # its row alone is refused: nothing of it can be kept
             return
-        done.broken[entry.fact.shard].append(broken(entry.fact, f"PostgreSQL refuses it: {error}"))
-        await _write_halves(con, done, [Entry(entry.fact, entry.holder)])
+        less = Entry(entry.fact, entry.holder)
+        if not entry.told_only:
+            reason = f"PostgreSQL refuses it: {error}"
+            done.broken[entry.fact.shard].append(broken(entry.fact, reason))
+            less = told_entry(entry.fact, entry.holder, reason)
+        await _write_halves(con, done, [less])
 
 
 async def _write_whole(con: Connection, done: _Batch, entries: Sequence[Entry]) -> None:
     async with con.transaction():
         written = await sql.write(con, entries, done.seqs)
-        await write_journal(con, (entry.fact for entry in entries if entry.lines))
+        await write_journal(con, (e.fact for e in entries if e.lines and not e.told_only))
     done.seqs = written.seqs
     done.messages += written.messages
     for place, state in written.states.items():
@@ -226,5 +231,6 @@ def _outcome(shard: int, entries: Sequence[Fact | Broken], done: _Batch) -> Shar
     version = done.cursors[shard].version
     if shard in done.frozen:
         return ShardStored(shard, version, Refusal.FROZEN, frozen=done.frozen[shard])
-    quarantined = len(done.broken.get(shard, ()))
-    return ShardStored(shard, version, stored=len(entries) - quarantined, quarantined=quarantined)
+    aside = done.broken.get(shard, ())
+    stored, why = len(entries) - len(aside), aside[0].reason if aside else ""
+    return ShardStored(shard, version, stored=stored, quarantined=len(aside), why=why)

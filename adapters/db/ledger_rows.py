@@ -30,6 +30,7 @@ Place: TypeAlias = tuple[int, int]
 Line: TypeAlias = tuple[str, str]
 """(level, message)"""
 
+LINE_MAX: Final = 500
 _NO_ID: Final = UUID(int=0)
 _NO_TIME: Final = datetime.fromtimestamp(0, UTC)
 _TOO_LARGE: Final = 10.0 ** (DIGITS - DECIMALS)
@@ -115,11 +116,20 @@ class Entry:
     ts: datetime = _NO_TIME
     lines: Sequence[Line] = ()
     trade: Trade[float] | None = None  # seq is not known yet
+    told_only: bool = False  # in quarantine: its line says so, and it is not in the journal
 
 
 def broken(fact: Fact, reason: str) -> Broken:
     """The fact as it goes to quarantine."""
     return Broken(fact.shard, fact.version, fact.n, fact.payload, reason)
+
+
+def told_entry(fact: Fact, holder: Holder, reason: str) -> Entry:
+    """What is kept of a fact in quarantine: its row, and a line for the agent's owner."""
+    text = f"an event could not be stored and was kept aside: {reason}"[:LINE_MAX]
+    line = ("error", text.replace("\0", "?"))  # which PostgreSQL takes in no text
+    own_id = fact_id(fact.event.agent_id, fact.event.seq)
+    return Entry(fact, holder, own_id, moment(fact.event.slot), [line], told_only=True)
 
 
 def read_entries(events: ShardEvents) -> list[Fact | Broken]:

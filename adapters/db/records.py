@@ -137,7 +137,8 @@ class ShardStored:
     """The outcome for one shard. version is where its cursor stands now.
 
     refused is None when the entries are in the record; then quarantined of them are there only
-    as they came. frozen says what is wrong with the shard: somebody has to look at it.
+    as they came, for such reasons as `why`. frozen says what is wrong with the shard: somebody has
+    to look at it.
     """
 
     shard: int
@@ -146,6 +147,7 @@ class ShardStored:
     stored: int = 0
     quarantined: int = 0
     frozen: str | None = None
+    why: str = ""
 
 
 @dataclass(frozen=True, slots=True)

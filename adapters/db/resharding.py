@@ -1,14 +1,26 @@
 """New places for agents, all in one transaction. The shards that they leave are closed and drained.
 
 An agent keeps its epoch, its numbers and its row; only where it lies changes. New shards have
-numbers that none had before, so a late command for an old place finds nothing.
+numbers that none had before, so a late command for an old place finds nothing. Who changes what an
+agent is to do waits meanwhile: an epoch given out between reading and moving would be lost.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from adapters.db.connection import Database, connection, transaction
+from adapters.db.connection import Database, transaction
+
+# Agents of one symbol and one plan beside each other.
+_HELD = (
+    "SELECT agents.id AS agent_id, agents.shard, agents.row, held.epoch, held.seq,"
+    " held.record, agents.symbol, shards.slot FROM agents"
+    " JOIN shard_rows held ON held.shard = agents.shard AND held.row = agents.row"
+    " JOIN shards ON shards.id = agents.shard"
+    " ORDER BY agents.symbol, agents.plan_id, agents.created_at, agents.id"
+)
+# In the order in which the ledger and the hubs lock their rows. Readers are let through.
+_LOCK = "LOCK TABLE shards, agents, shard_rows IN EXCLUSIVE MODE"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,34 +57,28 @@ class Move:
     slot: int
 
 
-async def held_places(database: Database) -> list[Held]:
-    """Every agent's place, agents of one symbol and one plan beside each other."""
-    async with connection(database) as con:
-        found = await con.fetch(
-            "SELECT agents.id AS agent_id, agents.shard, agents.row, held.epoch, held.seq,"
-            " held.record, agents.symbol, shards.slot FROM agents"
-            " JOIN shard_rows held ON held.shard = agents.shard AND held.row = agents.row"
-            " JOIN shards ON shards.id = agents.shard"
-            " ORDER BY agents.symbol, agents.plan_id, agents.created_at, agents.id"
-        )
-    return [Held(**dict(row)) for row in found]
+async def move_agents(
+    database: Database, places: Callable[[Sequence[Held]], Sequence[Move]]
+) -> Sequence[Move]:
+    """Gives all agents the places that are chosen for them and forgets every old shard.
 
-
-async def move_agents(database: Database, moves: Sequence[Move]) -> list[int]:
-    """Gives all agents their new places and forgets every old shard; the new ones' numbers."""
-    slots: dict[int, int] = {}
-    symbols: dict[int, str] = {}
-    for move in moves:
-        # A row whose counts reach further starts after them, so the lowest is right for all.
-        slots[move.shard] = min(slots.get(move.shard, move.slot), move.slot)
-        symbols.setdefault(move.shard, move.held.symbol)
-    after = sorted(slots)
+    Raises:
+        what places raises; nothing is changed then.
+    """
     async with transaction(database) as con:
+        await con.execute(_LOCK)
+        moves = places([Held(**dict(row)) for row in await con.fetch(_HELD)])
+        slots: dict[int, int] = {}
+        symbols: dict[int, str] = {}
+        for move in moves:
+            # A row whose counts reach further starts after them, so the lowest is right for all.
+            slots[move.shard] = min(slots.get(move.shard, move.slot), move.slot)
+            symbols.setdefault(move.shard, move.held.symbol)
         await con.execute("DELETE FROM shard_rows")
         await con.execute("DELETE FROM shards")
         await con.executemany(
             "INSERT INTO shards (id, symbol, slot, rested_slot) VALUES ($1, $2, $3, $3)",
-            [(shard, symbols[shard], slots[shard]) for shard in after],
+            [(shard, symbols[shard], slots[shard]) for shard in sorted(slots)],
         )
         await con.copy_records_to_table(
             "shard_rows",
@@ -90,4 +96,4 @@ async def move_agents(database: Database, moves: Sequence[Move]) -> list[int]:
             [move.shard for move in moves],
             [move.row for move in moves],
         )
-    return after
+    return moves

@@ -1,9 +1,10 @@
 """One bad agent harms nobody: the others run in the same slot."""
 
 import numpy as np
+import pytest
 
 from engine.commands import Command, Wanted
-from engine.isolation import advance_isolated
+from engine.isolation import advance_isolated, damaged_rows, put_into_error
 from engine.rows import ROW, Reason, Rows, RowStatus, empty_rows
 from engine.tick import Outcome, SlotInputs, advance
 
@@ -109,3 +110,38 @@ def test_without_entries_positions_close_and_none_opens() -> None:
     )
     after = advance(rows, given).rows
     assert after["side"].tolist() == [0, 0]
+
+
+def test_rows_of_the_engine_are_not_damaged() -> None:
+    rows = eight_agents()
+    opened = advance(rows, inputs()).rows
+    assert (opened["side"] == 1).all()
+    assert damaged_rows(rows) == damaged_rows(opened) == damaged_rows(empty_rows(3)) == {}
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "said"),
+    [
+        *((name, np.nan, f"{name} is nan") for name in ROW.names or () if ROW[name].kind == "f"),
+        ("entry_price", np.inf, "entry_price is inf"),
+        ("entry_price", 0.0, "entry_price is 0.0"),
+        ("quantity", -1.0, "quantity is -1.0"),
+        ("side", 5, "side is 5"),
+        ("status", 9, "status is 9"),
+        ("interval", 0, "interval is 0"),
+        ("leverage", 0, "leverage is 0"),
+    ],
+)
+def test_a_damaged_row_is_found_and_says_once_what_is_wrong(
+    column: str, value: float, said: str
+) -> None:
+    rows = advance(eight_agents(), inputs()).rows.copy()
+    rows[column][3] = value
+    assert damaged_rows(rows) == {3: f"its row is damaged: {said}"}
+    outcome = put_into_error(rows, SLOT + 1, (), -1, damaged_rows(rows))
+    (event,) = outcome.events
+    assert (event.kind, event.row, event.text) == ("failed", 3, f"its row is damaged: {said}")
+    assert outcome.rows["status"][3] == RowStatus.ERROR
+    assert (np.delete(outcome.rows, 3) == np.delete(rows, 3)).all()
+    again = put_into_error(outcome.rows, SLOT + 2, (), -1, damaged_rows(outcome.rows))
+    assert not again.events

@@ -17,7 +17,7 @@ from engine.events import decode_event
 from engine.frames import Frame, decode_frame, encode_frame
 from tests.conftest import wait_for
 from tests.integration.pool import TestPool, open_test_pool
-from workers import context
+from workers import backlog
 from workers.archive_job import archive_market, settled_minutes
 from workers.replay import CannotReplay, Market, Tally, replay
 
@@ -80,7 +80,7 @@ async def test_trailing_stops_marks_and_slots_without_entries_are_replayed(
     }
     agent = await pool.create(strategy_params={"threshold": 0.01}, **settings)
     await traded(pool, agent, 1)
-    monkeypatch.setattr(context, "ENTRIES_STOP_AT_EVENTS", 0)
+    monkeypatch.setattr(backlog, "ENTRIES_STOP_AT_EVENTS", 0)
 
     async def held() -> bool:
         head = await pool.pool.shards.read_head(agent.shard)

@@ -1,5 +1,6 @@
 """An operator's work on shards, beside a pool that trades: nothing is lost, nothing twice."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -7,8 +8,9 @@ import pytest
 
 from adapters import redis_keys as keys
 from adapters.db import agents, history, shards
-from adapters.db.agents import Agent
-from adapters.db.connection import connection
+from adapters.db.agent_edits import AgentMoved
+from adapters.db.agents import PLACES_LOCK, Agent
+from adapters.db.connection import connection, transaction
 from adapters.recovery import recover_shard
 from adapters.redis_client import command
 from adapters.settings import Settings
@@ -19,6 +21,8 @@ from engine.rows import ROW, RowStatus
 from engine.schedule import counts
 from tests.conftest import wait_for
 from tests.integration.pool import TestPool, open_test_pool
+from workers.chores import sweep_streams
+from workers.ledger_job import store_events
 from workers.upkeep import main
 
 TIGHT: dict[str, Any] = {"stop_loss_pct": 0.002, "take_profit_pct": 0.002}
@@ -87,6 +91,119 @@ async def test_agents_go_on_in_their_new_places(pool: TestPool) -> None:
         return row is not None and row["status"] == RowStatus.STOPPED and row["side"] == 0
 
     await wait_for(standing, seconds=5)
+
+
+async def _stored(pool: TestPool, agent: Agent) -> bool:
+    """Whether nothing of the agent's shard waits for the ledger."""
+    return not (await pool.pool.shards.events_waiting([agent.shard]))[agent.shard]
+
+
+async def waits(pool: TestPool, *events: str) -> bool:
+    """Whether somebody waits in PostgreSQL for such a lock that another one holds."""
+    async with connection(pool.pool.database) as con:
+        return bool(
+            await con.fetchval(
+                "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
+                " AND wait_event_type = 'Lock' AND wait_event = ANY($1)",
+                events,
+            )
+        )
+
+
+async def test_a_wish_that_comes_during_a_resharding_keeps_its_epoch(pool: TestPool) -> None:
+    """Otherwise the next wish would have the same epoch as this one, and be ignored."""
+    agent = await pool.create()
+    await pool.ticked(agent)
+    await wait_for(lambda: _stored(pool, agent))
+    database, store = pool.pool.database, pool.pool.shards
+    changing = "UPDATE shard_rows SET epoch = epoch + 1 WHERE shard = $1 AND row = $2"
+    async with transaction(database) as con:
+        await con.execute(changing, agent.shard, agent.row)
+        await con.execute(
+            "UPDATE agents SET wanted = 'stopped', epoch = 2, asked_epoch = 2,"
+            " updated_at = clock_timestamp() WHERE id = $1",
+            agent.id,
+        )
+        moving = asyncio.create_task(reshard(database, store, pool.pool.clock.slot()))
+
+        async def moving_waits() -> bool:
+            return await waits(pool, "relation", "transactionid", "tuple")
+
+        await wait_for(moving_waits, seconds=10)
+    await moving
+    moved = await found(pool, agent)
+    (place,) = await shards.newest_rows(database, moved.shard)
+    assert (moved.epoch, place.epoch) == (2, 2)
+    assert (await pool.want(moved, "running")).epoch == 3
+
+    async def running() -> bool:
+        row = await pool.row(moved)
+        return row is not None and (row["epoch"], row["status"]) == (3, RowStatus.RUNNING)
+
+    await wait_for(running)
+
+
+async def test_an_edit_that_was_read_before_a_resharding_is_read_again(pool: TestPool) -> None:
+    agent = await pool.create()
+    await pool.ticked(agent)
+    await reshard(pool.pool.database, pool.pool.shards, pool.pool.clock.slot())
+    with pytest.raises(AgentMoved):
+        await pool.edit(agent, stop_loss_pct=1.0)
+    edited = await pool.edit(await found(pool, agent), stop_loss_pct=1.0)
+    assert edited.epoch == agent.epoch + 1
+
+
+async def test_an_agent_that_is_placed_while_a_resharding_begins_is_moved_with_the_others(
+    pool: TestPool,
+) -> None:
+    database, store = pool.pool.database, pool.pool.shards
+    first = await pool.create()
+    await pool.ticked(first)
+    async with transaction(database) as con:
+        # a creator holds the places when the resharding begins, and opens a shard of its own
+        await con.execute("SELECT pg_advisory_xact_lock($1)", PLACES_LOCK)
+        moving = asyncio.create_task(reshard(database, store, pool.pool.clock.slot()))
+
+        async def moving_waits() -> bool:
+            return await waits(pool, "advisory")
+
+        await wait_for(moving_waits)
+        await con.execute("INSERT INTO shards (id, symbol) VALUES (7, 'BTC/USDT')")
+    done = await moving
+    assert list(done.before) == [first.shard, 7]
+    assert done.after == [8]
+
+
+async def test_a_resharding_takes_the_record_where_redis_is_behind_it(pool: TestPool) -> None:
+    """As after a crash that has lost a second, before anybody has recovered from it."""
+    agent = await pool.create(strategy_params={"threshold": 0.01}, **TIGHT)
+    await pool.ticked(agent)
+    young = await pool.row(agent)
+    await traded(pool, agent, 1)
+    await pool.stop()
+    database, store = pool.pool.database, pool.pool.shards
+    await store_rest(pool, agent)
+    (newest,) = await shards.newest_rows(database, agent.shard)
+    await _put_back(store, agent, young.tobytes())
+    await reshard(database, store, pool.pool.clock.slot())
+    moved = await found(pool, agent)
+    found_row = await store.read_row(moved.shard, moved.row)
+    assert found_row is not None and newest.record is not None
+    assert found_row[1]["seq"] == newest.seq > young["seq"]
+    pool.start()
+    await traded(pool, moved, len(await trades(pool, moved)))
+    assert await shards.frozen_shards(database) == []
+
+
+async def store_rest(pool: TestPool, agent: Agent) -> None:
+    """Until nothing of the agent's shard waits for the ledger."""
+
+    async def stored() -> bool:
+        await store_events({"pool": pool.pool})
+        await sweep_streams({"pool": pool.pool})
+        return await _stored(pool, agent)
+
+    await wait_for(stored)
 
 
 async def test_a_late_command_for_an_old_place_finds_nothing(pool: TestPool) -> None:

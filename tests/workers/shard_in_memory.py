@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Mapping
 from types import SimpleNamespace
 from typing import Any, cast
 from uuid import UUID
@@ -17,7 +18,7 @@ from engine.schedule import next_due
 from engine.tick import SlotInputs, advance
 from workers.context import PoolContext
 from workers.plan_book import SlotTable
-from workers.slots import SlotRun, run_slots
+from workers.slots import NONE_DAMAGED, SlotRun, run_slots
 
 NOW = 1_800_000_000
 AGENT = UUID(int=7)
@@ -87,12 +88,16 @@ class Bench:
             shards=self.shards,
             clock=SimpleNamespace(refresh=refresh, monotonic=time.monotonic),
             plans_in=plans_in,
-            entries_open=lambda shard: self.market.asked[-1] not in self.held,
+            backlog=SimpleNamespace(
+                entries_open=lambda shard: self.market.asked[-1] not in self.held
+            ),
         )
         self.pool = cast(PoolContext, pool)
 
-    def run(self, state: ShardState, now: int = NOW) -> SlotRun | None:
-        return asyncio.run(run_slots(self.pool, 0, state, now))
+    def run(
+        self, state: ShardState, now: int = NOW, damaged: Mapping[int, str] = NONE_DAMAGED
+    ) -> SlotRun | None:
+        return asyncio.run(run_slots(self.pool, 0, state, now, damaged))
 
 
 def command(

@@ -2,10 +2,12 @@
 
 from uuid import UUID
 
+import numpy as np
 import pytest
 
 from adapters.shard_records import Head, ShardState
 from engine.commands import Wanted, encode_command
+from engine.events import decode_event
 from engine.rows import ROW_SCHEMA, RowFlag, RowStatus, empty_rows
 from engine.schedule import SkippedRange, counts
 from tests.workers.shard_in_memory import NOW, PLAN, Bench, command, running, state
@@ -152,3 +154,14 @@ def test_a_command_for_another_symbol_waits_until_the_position_is_closed(bench: 
     assert again is not None
     (row,) = again.rows
     assert (row["epoch"], row["plan_id"], row["flags"] & RowFlag.MOVING) == (2, PLAN + 1, 0)
+
+
+def test_a_damaged_row_is_set_aside_before_commands_and_ticks(bench: Bench) -> None:
+    rows = running(NOW - 3).copy()
+    rows["entry_price"] = np.nan
+    stop = encode_command(command(2, Wanted.STOPPED))
+    run = bench.run(state(NOW - 2, rows, (NOW, stop)), damaged={0: "its row is damaged"})
+    assert run is not None
+    told = [decode_event(event) for event in run.events]
+    assert [(event.kind, event.slot) for event in told] == [("failed", NOW - 1), ("stopped", NOW)]
+    assert told[0].text == "its row is damaged"

@@ -154,7 +154,9 @@ async def test_unapplied_are_those_whose_row_has_not_seen_the_newest_wish(world:
     again = await agents.set_wanted(world.db, world.user, applied.id, "stopped", True)
     found = await agents.unapplied(world.db, 0, 10)
     assert found == [lost, again]
-    assert await agents.unapplied(world.db, 0, 1) == [lost]
+    # the oldest ones may be of a frozen shard and never be applied: everybody's turn comes
+    drawn = [await agents.unapplied(world.db, 0, 1) for _ in range(60)]
+    assert {one.id for (one,) in drawn} == {lost.id, applied.id}
 
 
 async def test_a_missing_plan_or_owner_is_named_and_nothing_is_made(world: World) -> None:

@@ -124,9 +124,15 @@ async def test_what_postgresql_refuses_goes_to_quarantine_but_its_row_is_kept(
     result = await store_events(world.db, [batch(agent.shard, 0, events)])
     outcome = result.shards[agent.shard]
     assert (outcome.stored, outcome.quarantined, outcome.refused) == (4, 1, None)
-    assert [m.seq for m in result.messages] == [1, 2, 3, 4, 5]
-    ((n,),) = await world.ask("SELECT n FROM quarantine")
-    assert n == 3
+    assert [m.seq for m in result.messages] == [1, 2, 3, 4, 5, 6]
+    ((n, reason),) = await world.ask("SELECT n, reason FROM quarantine")
+    assert (n, outcome.why) == (3, reason)
+    assert reason.startswith("PostgreSQL refuses it")
+    told = await world.ask("SELECT level, message, agent_id FROM logs WHERE level = 'error'")
+    assert told == [
+        ("error", f"an event could not be stored and was kept aside: {reason}", agent.id)
+    ]
+    assert await world.ask("SELECT seq FROM journal WHERE agent_id = $1", agent.id) == [(1,)]
     row = (await shards.newest_rows(world.db, agent.shard))[agent.row]
     assert (row.seq, row.record) == (2, story.record.tobytes())
     go_on = await store_events(world.db, [batch(agent.shard, 1, [story.opened()])])
@@ -159,10 +165,10 @@ async def test_of_two_shards_the_one_with_a_refused_event_does_not_hold_up_the_o
     result = await store_events(world.db, [batch(one.shard, 0, bad), batch(other.shard, 0, good)])
     assert (result.shards[one.shard].stored, result.shards[one.shard].quarantined) == (2, 2)
     assert (result.shards[other.shard].stored, result.shards[other.shard].quarantined) == (4, 0)
-    assert [m.seq for m in result.messages] == list(range(1, 10))
+    assert [m.seq for m in result.messages] == list(range(1, 12))
     page = await history.messages_since(world.db, world.user, 0, 99)
     assert list(page.messages) == list(result.messages)
-    assert page.newest == 9
+    assert page.newest == 11
     (row,) = [r for r in await shards.newest_rows(world.db, one.shard) if r.agent_id == one.id]
     assert (row.seq, row.record) == (4, story.record.tobytes())
     now = await agents.get_agent(world.db, world.user, other.id)
@@ -208,6 +214,8 @@ async def test_numbers_that_cannot_be_kept_exactly_go_to_quarantine(
     outcome = result.shards[agent.shard]
     assert (outcome.stored, outcome.quarantined) == (2, 1)
     assert await world.ask("SELECT * FROM trades") == []
+    ((message,),) = await world.ask("SELECT message FROM logs WHERE level = 'error'")
+    assert repr(price) in message
     now = await agents.get_agent(world.db, world.user, agent.id)
     assert now is not None
     assert (now.status, now.status_detail) == ("stopped", "by_user")
