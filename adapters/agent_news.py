@@ -11,7 +11,7 @@ from uuid import UUID
 import msgspec
 
 from adapters import redis_keys as keys
-from adapters.redis_client import Redis, command
+from adapters.redis_client import Redis
 
 AGENTS_AT_ONCE = 1_000
 
@@ -35,15 +35,23 @@ class AgentNews(msgspec.Struct, frozen=True, array_like=True):
 
 
 async def tell_changed(redis: Redis, agents: Sequence[ChangedAgent]) -> None:
-    """Tells every hub of these agents, which have one owner."""
-    for begin in range(0, len(agents), AGENTS_AT_ONCE):
-        some = agents[begin : begin + AGENTS_AT_ONCE]
-        await _tell(redis, AgentNews(some[0].user_id, [(each.id, each.epoch) for each in some]))
+    """Tells every hub of these agents."""
+    by_owner: dict[UUID, list[tuple[UUID, int]]] = {}
+    for agent in agents:
+        by_owner.setdefault(agent.user_id, []).append((agent.id, agent.epoch))
+    await _tell(
+        redis,
+        [
+            AgentNews(owner, epochs[begin : begin + AGENTS_AT_ONCE])
+            for owner, epochs in by_owner.items()
+            for begin in range(0, len(epochs), AGENTS_AT_ONCE)
+        ],
+    )
 
 
 async def tell_moved(redis: Redis) -> None:
     """Tells every hub to believe nothing that it has read of agents: they have new places."""
-    await _tell(redis, AgentNews(None))
+    await _tell(redis, [AgentNews(None)])
 
 
 def read_news(message: bytes) -> AgentNews:
@@ -51,5 +59,8 @@ def read_news(message: bytes) -> AgentNews:
     return msgspec.msgpack.decode(message, type=AgentNews)
 
 
-async def _tell(redis: Redis, news: AgentNews) -> None:
-    await command(redis, "PUBLISH", keys.agents_channel(), msgspec.msgpack.encode(news))
+async def _tell(redis: Redis, told: Sequence[AgentNews]) -> None:
+    async with redis.pipeline(transaction=False) as pipe:
+        for news in told:
+            pipe.publish(keys.agents_channel(), msgspec.msgpack.encode(news))
+        await pipe.execute()

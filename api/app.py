@@ -36,10 +36,12 @@ from api.callbacks import Callbacks, HostedAgents
 from api.callers import Callers
 from api.calls import CALLS
 from api.clock import HubClock
+from api.command_desk import CommandDesk
 from api.directory import AgentDirectory
 from api.docs import documentation
 from api.front import Front
 from api.hub import Hub
+from api.known_plans import KnownPlans
 from api.listed_agents import ListsOfAgents
 from api.live import LiveFeed
 from api.logins import Logins
@@ -122,6 +124,7 @@ async def open_hub(settings: Settings, source: PriceSource | None = None) -> Asy
         stack.push_async_callback(candles.close)
         rows = ShardRows(shards, broadcasts)
         directory = AgentDirectory(database, state_redis, broadcasts)
+        queue = JobQueue(queue_redis)
         live = LiveFeed(broadcasts, shards, sights, database, directory)
         api_keys = ApiKeys(database, broadcasts)
         logins = Logins(broadcasts, state_redis, database, api_keys)
@@ -132,8 +135,10 @@ async def open_hub(settings: Settings, source: PriceSource | None = None) -> Asy
             state_redis=state_redis,
             shards=shards,
             broadcasts=broadcasts,
-            queue=JobQueue(queue_redis),
+            queue=queue,
             directory=directory,
+            plans=KnownPlans(),
+            desk=CommandDesk(database, state_redis, shards, directory, queue),
             clock=clock,
             prices=prices,
             vault=vault,

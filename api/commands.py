@@ -4,7 +4,6 @@ PostgreSQL gives the epoch, the inbox gives the slot, and only then the caller h
 If the hub dies in between, the wanted state stands and a chore of the pool pushes it again.
 """
 
-import logging
 from collections.abc import Callable, Sequence
 from typing import Any
 from uuid import UUID
@@ -12,13 +11,13 @@ from uuid import UUID
 import msgspec
 import numpy as np
 
-from adapters import queue as jobs
 from adapters.db import agent_edits, agents, plans, repeatable
 from adapters.db.agent_edits import AgentMoved, Edit
 from adapters.db.agents import Agent, NewAgent
 from adapters.db.errors import NoSuchUser, TooManyPlans
+from adapters.db.plans import Plan
 from adapters.db.repeatable import Answered, RequestKey
-from adapters.errors import RedisAway, ShardFull
+from adapters.errors import ShardFull
 from adapters.live_table import SYMBOLS_MAX
 from adapters.plan_directory import publish_plans
 from adapters.recovery import recover_shard
@@ -33,8 +32,6 @@ from api.status_words import row_of
 from engine.rows import RowStatus
 from strategies import catalog
 
-log = logging.getLogger(__name__)
-
 EDIT_TRIES = 5
 PUSHES_AT_ONCE = 1_000
 
@@ -44,9 +41,9 @@ async def create_agent(hub: Hub, user_id: UUID, wanted: AgentConfiguration) -> A
 
     Redis is asked before PostgreSQL is written, so that a Redis that is away leaves no agent.
     """
-    new = await new_agent(hub, user_id, wanted)
+    new, plan = await _planned(hub, user_id, wanted)
     try:
-        agent = await agents.create_agent(hub.database, new)
+        agent = await hub.desk.create(new, plan)
     except NoSuchUser as error:
         raise unauthorized("the account is gone") from error
     await send_command(hub, agent)
@@ -147,18 +144,17 @@ async def stop_all(hub: Hub, user_id: UUID) -> int:
     between, the pool's chore pushes the rest.
     """
     told = await agent_edits.stop_all(hub.database, user_id)
-    wakes: dict[tuple[int, int], int] = {}
+    wakes: list[tuple[int, Pushed]] = []
     try:
         async with away_as_error():
             for begin in range(0, len(told), PUSHES_AT_ONCE):
                 some = told[begin : begin + PUSHES_AT_ONCE]
                 await hub.directory.changed(some)
                 for agent, pushed in zip(some, await _push_all(hub, some), strict=True):
-                    wakes[agent.shard, pushed.stamp] = pushed.number
+                    wakes.append((agent.shard, pushed))
     except ShardFull as error:
         raise away("a shard's inbox") from error
-    for (shard, stamp), number in wakes.items():
-        await _wake(hub, shard, Pushed(number, stamp))
+    await hub.desk.wake(wakes)
     return len(told)
 
 
@@ -191,8 +187,10 @@ async def send_command(hub: Hub, agent: Agent) -> Pushed:
     A shard without a head is new, or its Redis was lost: it is recovered first, which lays every
     wanted state of PostgreSQL; pushing once more then does no harm, since epochs count.
     """
+    pushed = await hub.desk.hand_over(agent)
+    if pushed is not None:
+        return pushed
     payload = payload_of(agent)
-    await hub.directory.changed([agent])
     try:
         async with away_as_error():
             pushed = await hub.shards.push(agent.shard, payload)
@@ -204,7 +202,7 @@ async def send_command(hub: Hub, agent: Agent) -> Pushed:
         raise away("the shard's inbox") from error
     if pushed is None:
         raise away("the shard")
-    await _wake(hub, agent.shard, pushed)
+    await hub.desk.wake([(agent.shard, pushed)])
     return pushed
 
 
@@ -221,10 +219,18 @@ def row_status(row: np.void | None) -> int:
 
 
 async def new_agent(hub: Hub, user_id: UUID, wanted: AgentConfiguration) -> NewAgent:
-    """The record of an agent that is to be made; its plan is interned, nothing else is written."""
+    """The record of an agent that is to be made; its plan is where workers find it."""
+    new, plan = await _planned(hub, user_id, wanted)
+    await _publish(hub, plan)
+    return new
+
+
+async def _planned(hub: Hub, user_id: UUID, wanted: AgentConfiguration) -> tuple[NewAgent, Plan]:
+    """The agent to be made, and its plan, which is on record by then."""
     _check_schema(hub, wanted)
     _check_room(hub, wanted)
-    return NewAgent(
+    plan = await _plan(hub, user_id, wanted)
+    new = NewAgent(
         user_id=user_id,
         name=wanted.name,
         symbol=wanted.symbol,
@@ -233,14 +239,17 @@ async def new_agent(hub: Hub, user_id: UUID, wanted: AgentConfiguration) -> NewA
         strategy_params=wanted.strategy_params,
         interval_seconds=wanted.interval_seconds,
         risk_params=msgspec.to_builtins(wanted.risk_params),
-        plan_id=await _plan(hub, user_id, wanted),
+        plan_id=plan.id,
         wanted="running" if wanted.auto_start else "stopped",
     )
+    return new, plan
 
 
 async def _edit(hub: Hub, user_id: UUID, wanted: AgentConfiguration) -> Edit:
     _check_schema(hub, wanted)
     _check_room(hub, wanted)
+    plan = await _plan(hub, user_id, wanted)
+    await _publish(hub, plan)
     return Edit(
         name=wanted.name,
         symbol=wanted.symbol,
@@ -249,7 +258,7 @@ async def _edit(hub: Hub, user_id: UUID, wanted: AgentConfiguration) -> Edit:
         strategy_params=wanted.strategy_params,
         interval_seconds=wanted.interval_seconds,
         risk_params=msgspec.to_builtins(wanted.risk_params),
-        plan_id=await _plan(hub, user_id, wanted),
+        plan_id=plan.id,
     )
 
 
@@ -293,16 +302,19 @@ def _is_pending(row: np.void | None, agent: Agent) -> bool:
     return row is None or int(row["epoch"]) < agent.epoch
 
 
-async def _plan(hub: Hub, user_id: UUID, wanted: AgentConfiguration) -> int:
+async def _plan(hub: Hub, user_id: UUID, wanted: AgentConfiguration) -> Plan:
+    """The plan of a configuration, on record."""
     strategy = catalog.get(wanted.strategy_name)
-    params = strategy.plan_params(wanted.strategy_params)
     key = catalog.plan_key(wanted.symbol, wanted.timeframe, strategy, wanted.strategy_params)
+    known = hub.plans.find(key)
+    if known is not None:
+        return known
     definition: tuple[str, str, str, int, dict[str, Any]] = (
         wanted.symbol,
         wanted.timeframe,
         strategy.name,
         strategy.version,
-        dict(params),
+        dict(strategy.plan_params(wanted.strategy_params)),
     )
     quota = hub.settings.plans_per_user
     try:
@@ -315,9 +327,15 @@ async def _plan(hub: Hub, user_id: UUID, wanted: AgentConfiguration) -> int:
             f"the account has made its {quota} different plans: take the symbol, timeframe and"
             " strategy_params of another agent, or ask the operator to raise ARTIC_PLANS_PER_USER",
         ) from error
+    plan = Plan(plan_id, key, *definition)
+    hub.plans.keep(plan)
+    return plan
+
+
+async def _publish(hub: Hub, plan: Plan) -> None:
+    """Puts a plan where workers look, each time anew: Redis may have lost it."""
     async with away_as_error():
-        await publish_plans(hub.state_redis, [plans.Plan(plan_id, key, *definition)])
-    return plan_id
+        await publish_plans(hub.state_redis, [plan])
 
 
 async def _change(hub: Hub, agent: Agent, wanted: agents.Wanted, close_position: bool) -> Agent:
@@ -333,12 +351,3 @@ async def _same_again(hub: Hub, agent: Agent, pending: bool) -> Agent:
     if pending:
         await send_command(hub, agent)
     return agent
-
-
-async def _wake(hub: Hub, shard: int, pushed: Pushed) -> None:
-    try:
-        async with away_as_error():
-            await hub.queue.enqueue(jobs.wake(shard, pushed.number, pushed.stamp))
-    except RedisAway as error:
-        # The command is in the inbox; without a wake the sentinel finds it half a second later.
-        log.warning("shard %d was not woken: %s", shard, error)

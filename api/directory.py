@@ -71,7 +71,7 @@ class AgentDirectory:
         broadcasts.listen(keys.agents_channel(), self._on_news, self._on_subscribed)
 
     async def changed(self, told: Sequence[Agent]) -> None:
-        """Agents of one owner have these wanted states now: all hubs are told. Raises RedisAway."""
+        """Agents have these wanted states now: all hubs are told. Raises RedisAway."""
         for agent in told:
             self._asked.pop((agent.user_id, agent.id), None)
             if agent.wanted == "deleted":

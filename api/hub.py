@@ -26,8 +26,10 @@ from api.api_keys import ApiKeys
 from api.callbacks import HostedAgents
 from api.callers import Callers
 from api.clock import HubClock
+from api.command_desk import CommandDesk
 from api.directory import AgentDirectory
 from api.errors import away
+from api.known_plans import KnownPlans
 from api.listed_agents import ListsOfAgents
 from api.live import LiveFeed
 from api.logins import Logins
@@ -59,6 +61,8 @@ class Hub:
     broadcasts: Broadcasts
     queue: JobQueue
     directory: AgentDirectory
+    plans: KnownPlans
+    desk: CommandDesk
     clock: HubClock
     prices: PriceDesk
     vault: Vault

@@ -16,10 +16,8 @@ from uuid import UUID, uuid4
 
 import asyncpg
 
-from adapters.db.connection import Connection, Database, connection, transaction
+from adapters.db.connection import Database, connection, transaction
 from adapters.db.errors import BadCursor, NoSuchPlan, NoSuchUser
-from adapters.db.placement import ShardFill, choose_shard
-from engine.rows import ROWS_PER_SHARD
 
 Wanted = Literal["running", "stopped", "deleted"]
 AgentStatus = Literal["creating", "running", "stopped", "error"]
@@ -40,13 +38,6 @@ _SELECT = (
 )
 AGENT_BY_ID = _SELECT + " WHERE id = $1"
 COLUMNS = _SELECT.removeprefix("SELECT ").removesuffix(" FROM agents")
-_INSERT = (
-    "INSERT INTO agents (id, user_id, name, symbol, timeframe, strategy_name, strategy_params,"
-    " interval_seconds, live_mode, risk_params, plan_id, shard, row, epoch, wanted,"
-    " asked_epoch)"
-    " VALUES ($1, $2, $3, $4, $5, $6, $7::jsonb, $8, $9, $10::jsonb, $11, $12, $13, $14, $15, $14)"
-    " RETURNING "
-)
 _CHANGE = (
     "WITH given AS (UPDATE shard_rows SET epoch = epoch + 1 WHERE shard = $1 AND row = $2"
     " RETURNING epoch AS new_epoch) UPDATE agents SET wanted = $4, close_position = $5,"
@@ -114,29 +105,6 @@ class Agent:
 
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
-
-async def create_agent(database: Database, new: NewAgent) -> Agent:
-    """Makes an agent and gives it a row of its own.
-
-    Raises:
-        NoSuchPlan, NoSuchUser: it names one that does not exist.
-    """
-    async with transaction(database) as con:
-        return await place_agent(con, new)
-
-
-async def place_agent(con: Connection, new: NewAgent) -> Agent:
-    """The same inside of a transaction, which a refusal ends."""
-    try:
-        await con.execute("SELECT pg_advisory_xact_lock($1)", PLACES_LOCK)
-        shard, row, epoch = await _take_row(con, new)
-        values = (*agent_values(new), shard, row, epoch, new.wanted)
-        made = await con.fetchrow(_INSERT + COLUMNS, *values)
-    except asyncpg.ForeignKeyViolationError as error:
-        raise missing_reference(error) from error
-    assert made is not None
-    return agent_of(made)
 
 
 async def get_agent(database: Database, user_id: UUID, agent_id: UUID) -> Agent | None:
@@ -263,52 +231,8 @@ async def count(database: Database, user_id: UUID | None = None) -> int:
     return int(found)
 
 
-async def _take_row(con: Connection, new: NewAgent) -> tuple[int, int, int]:
-    """(shard, row, epoch) of a row that is now the agent's: a free one, or the next new one."""
-    shard = await _choose(con, new.symbol)
-    free = await con.fetchrow(
-        "UPDATE shard_rows SET agent_id = $2, epoch = epoch + 1, seq = 0"
-        " WHERE shard = $1 AND row = (SELECT row FROM shard_rows WHERE shard = $1"
-        " AND agent_id IS NULL ORDER BY row LIMIT 1 FOR UPDATE) RETURNING row, epoch",
-        shard,
-        new.id,
-    )
-    if free is None:
-        free = await con.fetchrow(
-            "INSERT INTO shard_rows (shard, row, agent_id, epoch)"
-            " SELECT $1, coalesce(max(row) + 1, 0), $2, 1 FROM shard_rows WHERE shard = $1"
-            " RETURNING row, epoch",
-            shard,
-            new.id,
-        )
-    assert free is not None
-    assert free["row"] < ROWS_PER_SHARD
-    return shard, free["row"], free["epoch"]
-
-
-async def _choose(con: Connection, symbol: str) -> int:
-    found = await con.fetch(
-        "SELECT id, frozen IS NOT NULL AS frozen,"
-        " (SELECT coalesce(max(row) + 1, 0) FROM shard_rows WHERE shard = id) AS given,"
-        " (SELECT count(*) FROM shard_rows WHERE shard = id AND agent_id IS NULL) AS free,"
-        " EXISTS (SELECT FROM agents a WHERE a.symbol = $1 AND a.shard = shards.id) AS has_symbol"
-        " FROM shards",
-        symbol,
-    )
-    fills = []
-    for row in found:
-        taken = row["given"] - row["free"]
-        # nothing of a frozen shard reaches the record: no place for a new agent
-        room = 0 if row["frozen"] else ROWS_PER_SHARD - taken
-        fills.append(ShardFill(row["id"], taken, room, row["has_symbol"]))
-    shard = choose_shard(fills)
-    if shard not in {fill.shard for fill in fills}:
-        await con.execute("INSERT INTO shards (id, symbol) VALUES ($1, $2)", shard, symbol)
-    return shard
-
-
 def agent_values(new: NewAgent) -> tuple[Any, ...]:
-    """The columns id to plan_id, in the order of _INSERT."""
+    """The columns id to plan_id, in their order."""
     return (
         new.id,
         new.user_id,

@@ -2,13 +2,13 @@
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from uuid import UUID
 
 import asyncpg
 
 from adapters.db.agents import PLACES_LOCK, Agent, NewAgent, agent_values, missing_reference, placed
 from adapters.db.connection import Connection, Database, transaction
+from adapters.db.creation import Plot, read_plots
 from adapters.db.placement import AGENTS_PER_EARLY_SHARD, ShardFill, choose_shard
 from engine.rows import ROWS_PER_SHARD
 
@@ -32,16 +32,6 @@ _AGENT_COLUMNS = (
 )
 
 
-@dataclass(slots=True)
-class _Plot:
-    """A shard while places are given out; next_row is the first one never given."""
-
-    next_row: int
-    taken: int
-    frozen: bool
-    symbols: set[str] = field(default_factory=set)
-
-
 async def create_agents_bulk(database: Database, new: Sequence[NewAgent]) -> list[Agent]:
     """Makes agents in one transaction, in rows never used before; the answer keeps the order.
 
@@ -53,7 +43,7 @@ async def create_agents_bulk(database: Database, new: Sequence[NewAgent]) -> lis
     try:
         async with transaction(database) as con:
             await con.execute("SELECT pg_advisory_xact_lock($1)", PLACES_LOCK)
-            plots = await _plots(con, {agent.symbol for agent in new})
+            plots = await read_plots(con, {agent.symbol for agent in new})
             known = set(plots)
             places = dict(_places(plots, new))
             opened = [first for first in _firsts(places, new) if first[0] not in known]
@@ -87,24 +77,8 @@ async def _halts(con: Connection, owners: set[UUID]) -> dict[UUID, int]:
     return {row["id"]: row["halt"] for row in found}
 
 
-async def _plots(con: Connection, symbols: set[str]) -> dict[int, _Plot]:
-    found = await con.fetch(
-        "SELECT id, frozen IS NOT NULL AS frozen,"
-        " (SELECT coalesce(max(row) + 1, 0) FROM shard_rows WHERE shard = id) AS given,"
-        " (SELECT count(*) FROM shard_rows WHERE shard = id AND agent_id IS NULL) AS free"
-        " FROM shards"
-    )
-    plots = {r["id"]: _Plot(r["given"], r["given"] - r["free"], r["frozen"]) for r in found}
-    homes = await con.fetch(
-        "SELECT DISTINCT symbol, shard FROM agents WHERE symbol = ANY($1)", sorted(symbols)
-    )
-    for home in homes:
-        plots[home["shard"]].symbols.add(home["symbol"])
-    return plots
-
-
 def _places(
-    plots: dict[int, _Plot], new: Sequence[NewAgent]
+    plots: dict[int, Plot], new: Sequence[NewAgent]
 ) -> Iterator[tuple[int, tuple[int, int]]]:
     """(index, (shard, row)) of every new agent; a block of one symbol is placed at once."""
     by_symbol: dict[str, list[int]] = defaultdict(list)
@@ -114,7 +88,7 @@ def _places(
         done = 0
         while done < len(indices):
             shard = choose_shard(_fills(plots, symbol))
-            plot = plots.setdefault(shard, _Plot(0, 0, frozen=False))
+            plot = plots.setdefault(shard, Plot(0, 0, frozen=False))
             plot.symbols.add(symbol)
             room = ROWS_PER_SHARD - plot.next_row
             block = indices[done : done + min(room, AGENTS_PER_EARLY_SHARD)]
@@ -125,7 +99,7 @@ def _places(
             done += len(block)
 
 
-def _fills(plots: dict[int, _Plot], symbol: str) -> list[ShardFill]:
+def _fills(plots: dict[int, Plot], symbol: str) -> list[ShardFill]:
     return [
         ShardFill(
             shard,

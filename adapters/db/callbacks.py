@@ -10,8 +10,9 @@ from decimal import Decimal
 from operator import itemgetter
 from uuid import UUID
 
-from adapters.db.agents import Agent, NewAgent, place_agent
+from adapters.db.agents import Agent, NewAgent
 from adapters.db.connection import Database, connection, transaction
+from adapters.db.creation import place_agents
 from adapters.db.records import LogLine, Trade
 
 TRADES_AT_ONCE = 50
@@ -99,7 +100,7 @@ async def host_agent(
         await con.execute("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", name)
         if await con.fetchval(_HOSTED, new.user_id, outside_id, hub_url) is not None:
             return None
-        agent = await place_agent(con, new)
+        agent = (await place_agents(con, [new]))[0]
         await con.execute(
             "INSERT INTO callbacks (agent_id, user_id, outside_id, hub_url, secret)"
             " VALUES ($1, $2, $3, $4, $5)",

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from adapters.db.agents import Agent, NewAgent, place_agent
+from adapters.db.agents import Agent, NewAgent
 from adapters.db.connection import Database, connection, transaction
+from adapters.db.creation import place_agents
 from adapters.db.history import prune_in_batches
 
 KEPT = timedelta(hours=24)
@@ -52,13 +53,13 @@ async def create_agent_once(
 
     Raises:
         OtherBody: the key was used for something else.
-        NoSuchPlan, NoSuchUser: as create_agent.
+        NoSuchPlan, NoSuchUser: as create_agents.
     """
     async with transaction(database) as con:
         key = (request.user_id, request.key)
         claimed = await con.fetchval(_CLAIM, *key, request.body_hash, KEPT)
         if claimed:
-            agent = await place_agent(con, new)
+            agent = (await place_agents(con, [new]))[0]
             answer = answer_of(agent)
             await con.execute(
                 "UPDATE repeatable_requests SET agent_id = $3, answer = $4"

@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from adapters import queue as jobs
-from adapters.db import agents, plans, users
+from adapters.db import agents, creation, plans, users
 from adapters.db.agent_edits import Edit, edit_agent
 from adapters.db.agents import Agent, NewAgent
 from adapters.plan_directory import publish_plans
@@ -87,7 +87,7 @@ class TestPool:
             risk_params=RISK | changes,
             plan_id=plan_id,
         )
-        agent = await agents.create_agent(pool.database, new)
+        agent = await creation.create_agent(pool.database, new)
         await self.send(agent)
         return agent
 

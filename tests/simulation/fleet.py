@@ -24,8 +24,10 @@ from adapters.redis_clock import RedisClock
 from adapters.settings import Settings
 from adapters.shard_store import ShardStore
 from api.clock import HubClock
+from api.command_desk import CommandDesk
 from api.directory import AgentDirectory
 from api.hub import Hub
+from api.known_plans import KnownPlans
 from api.live import LiveFeed
 from api.sights import Sights
 from engine.rows import ROW_SCHEMA
@@ -212,7 +214,8 @@ class Fleet:
             database=database,
             state_redis=redis,
             shards=shards,
-            queue=JobQueue(self.open_redis()),
+            plans=KnownPlans(),
+            desk=CommandDesk(database, redis, shards, directory, JobQueue(self.open_redis())),
             directory=directory,
             clock=clock,
             symbols=SYMBOLS,

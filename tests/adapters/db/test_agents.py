@@ -1,23 +1,24 @@
 """Agents: a row for each, an epoch for each wish, and only for their owner."""
 
 import asyncio
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 
-from adapters.db import agents, shards, users
-from adapters.db.agents import Agent
+from adapters.db import agents, creation, shards, users
+from adapters.db.agents import Agent, NewAgent
 from adapters.db.agents_bulk import create_agents_bulk
 from adapters.db.connection import close_database, connection, open_database
 from adapters.db.errors import BadCursor, NoSuchPlan, NoSuchUser
 from adapters.db.ledger import store_events
+from engine.rows import ROWS_PER_SHARD
 from tests.adapters.db.stories import Story, batch
 from tests.adapters.db.world import World
 
 
 async def test_a_new_agent_is_creating_in_a_row_of_its_own_with_epoch_one(world: World) -> None:
     new = world.new(wanted="stopped")
-    made = await agents.create_agent(world.db, new)
+    made = await creation.create_agent(world.db, new)
     assert (made.id, made.shard, made.row, made.epoch) == (new.id, 0, 0, 1)
     assert (made.wanted, made.status, made.applied_epoch) == ("stopped", "creating", 0)
     assert made.strategy_params == {"lookback": 20, "threshold": 0.5}
@@ -32,7 +33,7 @@ async def test_creators_that_race_never_get_one_row(
     other = await open_database(migrated_database_url, pool_max=8)
     made = await asyncio.gather(
         *(
-            agents.create_agent((world.db, other)[i % 2], world.new(symbol=f"S{i % 5}/USDT"))
+            creation.create_agent((world.db, other)[i % 2], world.new(symbol=f"S{i % 5}/USDT"))
             for i in range(150)
         )
     )
@@ -79,9 +80,74 @@ async def test_heirs_race_for_freed_rows(world: World) -> None:
         story = Story(agent)
         events += [story.created(), story.deleted()]
     await store_events(world.db, [batch(0, 0, events)])
-    heirs = await asyncio.gather(*(agents.create_agent(world.db, world.new()) for _ in range(14)))
+    heirs = await asyncio.gather(*(creation.create_agent(world.db, world.new()) for _ in range(14)))
     assert sorted(heir.row for heir in heirs) == list(range(14))
     assert sorted(heir.epoch for heir in heirs) == [1] * 4 + [3] * 10
+
+
+async def test_agents_made_together_lie_as_if_made_one_by_one(world: World) -> None:
+    """Freed rows first, in order, then new ones; every epoch is its row's next."""
+    made = [await world.agent(symbol=f"S{i % 2}/USDT") for i in range(140)]
+    events: dict[int, list[tuple[int, int, bytes]]] = {0: [], 1: [], 2: []}
+    for agent in made[3::5]:
+        await agents.delete(world.db, world.user, agent.id)
+        story = Story(agent)
+        for event in (story.created(), story.deleted()):
+            events[agent.shard].append(event)
+    for shard, told in events.items():
+        if told:
+            await store_events(world.db, [batch(shard, 0, told)])
+    new = [world.new(symbol=f"S{i % 3}/USDT") for i in range(40)]
+    together = await _places_of_rolled_back(world, [new])
+    one_by_one = await _places_of_rolled_back(world, [[each] for each in new])
+    assert sorted(together.values()) == sorted(one_by_one.values())
+    assert {each[2] for each in together.values()} == {1, 3}
+    found = await creation.create_agents(world.db, new)
+    assert [agent.id for agent in found] == [each.id for each in new]
+    assert {a.id: (a.shard, a.row, a.epoch) for a in found} == together
+
+
+async def _places_of_rolled_back(
+    world: World, batches: list[list[NewAgent]]
+) -> dict[UUID, tuple[int, int, int]]:
+    """Where they would lie."""
+    async with connection(world.db) as con:
+        turn = con.transaction()
+        await turn.start()
+        made = [agent for some in batches for agent in await creation.place_agents(con, some)]
+        await turn.rollback()
+    return {agent.id: (agent.shard, agent.row, agent.epoch) for agent in made}
+
+
+async def test_batches_that_race_never_overfill_a_shard(
+    world: World, migrated_database_url: str
+) -> None:
+    near_full = [world.new() for _ in range(8 * ROWS_PER_SHARD - 30)]
+    await create_agents_bulk(world.db, near_full)
+    other = await open_database(migrated_database_url, pool_max=8)
+    made = await asyncio.gather(
+        *(
+            creation.create_agents((world.db, other)[i % 2], [world.new() for _ in range(9)])
+            for i in range(8)
+        )
+    )
+    await close_database(other)
+    places = [(agent.shard, agent.row) for some in made for agent in some]
+    assert len(set(places)) == 72
+    fills = await world.ask(
+        "SELECT shard, count(*), max(row) FROM shard_rows GROUP BY 1 ORDER BY 1"
+    )
+    assert [(shard, count, last + 1) for shard, count, last in fills] == [
+        *((shard, ROWS_PER_SHARD, ROWS_PER_SHARD) for shard in range(8)),
+        (8, 42, 42),
+    ]
+
+
+async def test_one_bad_agent_leaves_none_of_its_batch(world: World) -> None:
+    with pytest.raises(NoSuchUser):
+        await creation.create_agents(world.db, [world.new(), world.new(user_id=uuid4())])
+    assert await agents.count(world.db) == 0
+    assert await world.ask("SELECT count(*) FROM shard_rows") == [(0,)]
 
 
 async def test_wishes_that_race_get_one_epoch_each(world: World) -> None:
@@ -161,9 +227,9 @@ async def test_unapplied_are_those_whose_row_has_not_seen_the_newest_wish(world:
 
 async def test_a_missing_plan_or_owner_is_named_and_nothing_is_made(world: World) -> None:
     with pytest.raises(NoSuchPlan):
-        await agents.create_agent(world.db, world.new(plan_id=99))
+        await creation.create_agent(world.db, world.new(plan_id=99))
     with pytest.raises(NoSuchUser):
-        await agents.create_agent(world.db, world.new(user_id=uuid4()))
+        await creation.create_agent(world.db, world.new(user_id=uuid4()))
     with pytest.raises(NoSuchPlan):
         await create_agents_bulk(world.db, [world.new(), world.new(plan_id=99)])
     assert await agents.count(world.db) == 0

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from adapters.db import agents, shards
+from adapters.db import creation, shards
 from adapters.db.agents import Agent, NewAgent
 from adapters.db.connection import Database, connection
 from tests.adapters.db.stories import RUN
@@ -35,7 +35,7 @@ class World:
 
     async def agent(self, **values: Any) -> Agent:
         """An agent in an open shard."""
-        made = await agents.create_agent(self.db, self.new(**values))
+        made = await creation.create_agent(self.db, self.new(**values))
         await shards.set_run_id(self.db, made.shard, RUN)
         return made
 
