@@ -11,6 +11,7 @@ import logging
 import sys
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar, Token
@@ -73,7 +74,7 @@ def fields_of(record: logging.LogRecord) -> dict[str, object]:
     return {**_fields.get({}), **own}
 
 
-class LineFormatter(logging.Formatter):
+class LineFormatter(logging.Formatter, ABC):
     """A line of the project in one of its forms."""
 
     def format(self, record: logging.LogRecord) -> str:
@@ -82,11 +83,11 @@ class LineFormatter(logging.Formatter):
         text, fields = record.getMessage(), fields_of(record)
         return self.line(record.created, record.levelname, record.name, text, fields, error)
 
+    @abstractmethod
     def line(
         self, at: float, level: str, name: str, text: str, fields: Fields, error: str = ""
     ) -> str:
         """One line. at: Unix seconds."""
-        raise NotImplementedError
 
 
 class JsonFormatter(LineFormatter):

@@ -250,6 +250,11 @@ def attempts(kind: str, who: str) -> str:
     return f"{PREFIX}{{attempts}}:{kind}:{who}"
 
 
+def allowance(caller: str) -> str:
+    """String: ms at which a caller's allowance of requests is whole again. TTL: until then."""
+    return f"{PREFIX}{{allowances}}:{caller}"
+
+
 def ended_channel() -> str:
     """Pub/sub: msgpack ["login", family UUID] or ["key", user UUID], no good any longer."""
     return f"{PREFIX}ended"

@@ -224,8 +224,14 @@ class Settings:
     requests_per_minute: int = _setting(
         "ARTIC_REQUESTS_PER_MINUTE",
         read.whole_number(0, 10**9),
-        "of one user to one hub process, or of one address without a credential; 0: no limit",
+        "of one user, or of one address without a credential; 0: no limit",
         default="6000",
+    )
+    sockets_per_user: int = _setting(
+        "ARTIC_SOCKETS_PER_USER",
+        read.whole_number(0, 10**6),
+        "WebSockets that one user may have open at one hub process; 0: no limit",
+        default="1000",
     )
     plans_per_user: int = _setting(
         "ARTIC_PLANS_PER_USER",

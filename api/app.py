@@ -11,6 +11,7 @@ from starlette.routing import WebSocketRoute
 from starlette.types import ASGIApp, Lifespan
 
 from adapters import redis_keys as keys
+from adapters.allowances import Allowances
 from adapters.attempts import Attempts
 from adapters.broadcasts import Broadcasts
 from adapters.candle_service import CandleService
@@ -47,7 +48,7 @@ from api.live import LiveFeed
 from api.logins import Logins
 from api.paths import Paths
 from api.request_ids import SocketIds
-from api.request_limit import RequestLimit
+from api.request_limit import PERIOD_S, RequestLimit
 from api.shims import ShimKeeper, ShimNotes
 from api.sights import Sights
 from api.statuses import Statuses
@@ -170,12 +171,18 @@ async def open_hub(settings: Settings, source: PriceSource | None = None) -> Asy
 
 def _keep(hub: Hub) -> list[asyncio.Task[None]]:
     """What goes on in every hub beside its calls."""
+    allowances = Allowances(hub.state_redis, PERIOD_S)
+
+    async def share_requests() -> None:
+        await hub.requests.keep_sharing(allowances)
+
     tasks = [
         asyncio.create_task(hub.clock.keep()),
         asyncio.create_task(_keep_going("the subscription", hub.broadcasts.run)),
         asyncio.create_task(hub.prices.keep()),
         asyncio.create_task(_keep_going("the stream", hub.live.run)),
         asyncio.create_task(_keep_going("the watch on logins", hub.logins.run)),
+        asyncio.create_task(_keep_going("the count of requests", share_requests)),
     ]
     if hub.hosted.are_taken:
         told = Callbacks(hub.hosted, hub.database, hub.state_redis, hub.live, hub.broadcasts)

@@ -18,7 +18,7 @@ from api.networks import network_of
 
 AUTHORIZATION = b"authorization"
 INTERNAL_HEADER = "x-internal-secret"
-API_KEY_HEADER = "x-api-key"
+API_KEY_HEADER = b"x-api-key"
 SCOPE_KEY = "artic.caller"
 SCOPE_POOL = "artic.pool"
 NO_CREDENTIAL = "send Authorization: Bearer <access_token> or X-API-Key: <api_key>"
@@ -43,7 +43,7 @@ async def find_caller(request: Request) -> Caller:
     A bearer token comes before an API key. Raises DatabaseError where a key can't be looked up.
     """
     hub = hub_of(request)
-    header = _first(request, AUTHORIZATION)
+    header = _only(request, AUTHORIZATION) or b""
     caller = hub.callers.find(header)
     if caller is not None:
         return caller
@@ -53,9 +53,10 @@ async def find_caller(request: Request) -> Caller:
         caller = Caller(claims.user_id, claims.family_id)
         hub.callers.keep(header, caller, claims.family_id, claims.expires_at.timestamp())
         return caller
-    key = request.headers.get(API_KEY_HEADER)
-    if key is None:
+    given = _only(request, API_KEY_HEADER)
+    if given is None:
         raise unauthorized(NO_CREDENTIAL)
+    key = given.decode("latin-1")
     if hub.api_keys.is_guess(key) and (wait_s := hub.requests.wait_s(network_of(request))):
         raise too_many("requests", wait_s)  # PostgreSQL is not asked for guesses without end
     user_id = await hub.api_keys.user_of(key)
@@ -80,21 +81,24 @@ def _claims(hub: Hub, token: str) -> AccessClaims:
     return claims
 
 
-def _first(request: Request, name: bytes) -> bytes:
-    """The first value of a header; empty where there is none."""
+def _only(request: Request, name: bytes) -> bytes | None:
+    """The value of a header, if there is one. Problem 401 for more than one: a proxy in front may
+    have looked at the other.
+    """
     headers: list[tuple[bytes, bytes]] = request.scope["headers"]
-    for key, value in headers:
-        if key == name:
-            return value
-    return b""
+    found = [value for key, value in headers if key == name]
+    if len(found) > 1:
+        raise unauthorized(f"send one {name.decode().title()} header, not {len(found)}")
+    return found[0] if found else None
 
 
 def check_internal_secret(request: Request, *, or_pool: bool = False) -> None:
-    """403 unless the request carries the secret of the internal network.
+    """403 unless the request carries the secret of the internal network, once.
 
     or_pool: the pool's secret will do, too; handlers ask came_by_pool_secret what it opens.
     """
-    given = request.headers.get(INTERNAL_HEADER, "").encode()
+    values = request.headers.getlist(INTERNAL_HEADER)
+    given = values[0].encode() if len(values) == 1 else b""
     settings = hub_of(request).settings
     if hmac.compare_digest(given, settings.internal_secret.encode()):
         return

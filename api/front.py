@@ -60,7 +60,7 @@ class Front:
         path = scope["path"]
         if path.startswith(GUARDED):
             caller = await find_caller(request)
-            wait_s = hub_of(request).requests.wait_s(caller.user_id)
+            wait_s = hub_of(request).requests.wait_s(caller.user_text)
             if wait_s:
                 raise too_many("requests", wait_s)
             scope[SCOPE_KEY] = caller

@@ -11,7 +11,10 @@ from typing import Any, Final, cast
 import msgspec
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
-from websockets.http11 import MAX_LINE_LENGTH, MAX_NUM_HEADERS
+from websockets.datastructures import Headers
+from websockets.http11 import MAX_LINE_LENGTH, MAX_NUM_HEADERS, Response
+from websockets.server import ServerProtocol
+from websockets.typing import StatusLike
 
 from api.errors import TITLES, ProblemAnswer
 
@@ -89,8 +92,31 @@ class BoundedHttp(HttpToolsProtocol):
         _refuse(self.transport, status, detail)
 
 
+class Handshakes(ServerProtocol):
+    """What is sent on a WebSocket; a handshake is refused as everything else is."""
+
+    def reject(self, status: StatusLike, text: str) -> Response:
+        """The answer to a handshake. text: why, without it a client is where no socket is."""
+        detail = text.strip() or "no WebSocket is opened here"
+        body = msgspec.json.encode(_problem(int(status), detail))
+        headers = Headers(
+            {
+                "content-type": "application/problem+json",
+                "content-length": str(len(body)),
+                "connection": "close",
+            }
+        )
+        return Response(int(status), TITLES[int(status)], headers, body)
+
+
 class BoundedWebSocket(WebSocketsSansIOProtocol):
     """The protocol of a connection from its upgrade on."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if self.config.ws_per_message_deflate:
+            raise ValueError("compression of WebSockets is off: it keeps much for each client")
+        self.conn = Handshakes(max_size=self.config.ws_max_size, logger=self.logger)
 
     def data_received(self, data: bytes) -> None:
         """Answers a handshake that could not be read, which is dropped in silence otherwise."""
@@ -101,8 +127,7 @@ class BoundedWebSocket(WebSocketsSansIOProtocol):
 
 def _refuse(transport: asyncio.Transport, status: int, detail: str) -> None:
     """The last answer of a connection."""
-    problem = ProblemAnswer("about:blank", TITLES[status], status, detail)
-    body = msgspec.json.encode(problem)
+    body = msgspec.json.encode(_problem(status, detail))
     head = (
         f"HTTP/1.1 {status} {TITLES[status]}\r\n"
         "content-type: application/problem+json\r\n"
@@ -111,3 +136,7 @@ def _refuse(transport: asyncio.Transport, status: int, detail: str) -> None:
     )
     transport.write(head.encode("ascii") + body)
     transport.close()
+
+
+def _problem(status: int, detail: str) -> ProblemAnswer:
+    return ProblemAnswer("about:blank", TITLES[status], status, detail)

@@ -120,6 +120,11 @@ class LiveFeed:
         if topic.record_due:
             self._record_news.set()
 
+    def watching(self, user_id: UUID) -> int:
+        """How many clients of a user this process has."""
+        topic = self.topics.get(user_id)
+        return 0 if topic is None else len(topic.watchers)
+
     async def _newest_seq(self, user_id: UUID) -> int | None:
         """seq of the user's newest message; None where PostgreSQL does not say so in time."""
         asked = asyncio.create_task(self._message_seq(user_id))

@@ -19,6 +19,7 @@ from api.websocket_protocol import (
     CLOSE_BAD_REQUEST,
     CLOSE_BAD_TOKEN,
     CLOSE_TOO_FAR_BEHIND,
+    CLOSE_TOO_MANY,
     read_wishes,
 )
 
@@ -38,7 +39,8 @@ async def stream(socket: WebSocket) -> None:
     stored logs without gaps, over all hubs; `{type: gap, from, to}` stands for those that are no
     longer kept (24 hours). A slow reader gets the newest status of each agent, and every trade.
     Closes with 4400 for a query that means nothing, 4401 for a token that is not good or whose
-    login has ended, 4408 for a reader that stays too far behind.
+    login has ended, 4408 for a reader that stays too far behind, 4429 where the account has too
+    many sockets, or requests, already.
     """
     hub = hub_of(socket)
     try:
@@ -52,6 +54,11 @@ async def stream(socket: WebSocket) -> None:
     if isinstance(wishes, str):
         await socket.accept()
         await _close(socket, CLOSE_BAD_REQUEST, wishes)
+        return
+    too_many = _too_many(hub, caller)
+    if too_many:
+        await socket.accept()
+        await _close(socket, CLOSE_TOO_MANY, too_many)
         return
     watcher = Watcher(wishes)
     with hub.logins.following(caller.family_id) as ended:
@@ -68,6 +75,17 @@ async def stream(socket: WebSocket) -> None:
         await _close(socket, CLOSE_BAD_TOKEN, "the login of this token has ended")
     elif watcher.outbox.too_far_behind:
         await _close(socket, CLOSE_TOO_FAR_BEHIND, "too far behind")
+
+
+def _too_many(hub: Hub, caller: Caller) -> str:
+    """Why the account gets no further socket now; empty where it does."""
+    wait_s = hub.requests.wait_s(caller.user_text)
+    if wait_s:
+        return f"too many requests, try again in {wait_s} s"
+    most = hub.settings.sockets_per_user
+    if most and hub.live.watching(caller.user_id) >= most:
+        return f"the account has its {most} sockets open here"
+    return ""
 
 
 async def _serve(

@@ -87,6 +87,28 @@ async def test_what_is_no_key_opens_nothing(http: httpx.AsyncClient, alice: Acco
     assert (await http.get("/api/me", headers=basic)).status_code == 200
 
 
+async def test_two_credentials_of_a_kind_are_refused(
+    http: httpx.AsyncClient, alice: Account, settings: Settings
+) -> None:
+    """Whichever of them a proxy in front has looked at, the hub would look at the other."""
+    good = alice.http.headers["Authorization"]
+    key = await make_key(alice.http)
+    for name, values in (
+        ("Authorization", (good, good)),
+        ("Authorization", (good, "Bearer x")),
+        ("Authorization", ("Bearer x", good)),
+        ("X-API-Key", (key, key)),
+        ("X-API-Key", ("ak_x", key)),
+    ):
+        answer = await http.get("/api/me", headers=[(name, value) for value in values])
+        assert answer.status_code == 401
+        assert answer.json()["detail"] == f"send one {name.title()} header, not 2"
+    secret = settings.internal_secret
+    for secrets in ((secret, secret), ("x", secret), (secret, "x")):
+        headers = [("X-Internal-Secret", each) for each in secrets]
+        assert (await http.post("/internal/logs", headers=headers)).status_code == 403
+
+
 async def test_a_key_is_no_credential_of_auth(http: httpx.AsyncClient, alice: Account) -> None:
     headers = {"X-API-Key": await make_key(alice.http)}
     answer = await http.post("/auth/refresh", json={"refresh_token": "x"}, headers=headers)

@@ -1,16 +1,21 @@
 """Too much is answered with 429 and Retry-After: attempts to get in, and requests of a user."""
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from uuid import uuid4
 
 import httpx
 import pytest
 from hypothesis import given
+from hypothesis import settings as settings_of_test
 from hypothesis import strategies as st
 from starlette.applications import Starlette
 from starlette.requests import Request
 
+from adapters import redis_keys as keys
+from adapters.allowances import Allowances
+from adapters.errors import RedisAway
 from adapters.redis_client import command
 from adapters.settings import Settings, load_settings
 from api import request_limit
@@ -18,6 +23,7 @@ from api.hub import Hub
 from api.networks import network_of
 from api.request_limit import RequestLimit
 from tests.api.conftest import Account
+from tests.conftest import wait_for
 
 
 class Hasher:
@@ -180,7 +186,7 @@ def test_a_minute_at_once_then_its_share(per_minute: int, steps: list[float]) ->
     """Never more than the burst and what time has brought; and who waits as told is served."""
     clock = Clock()
     limit = RequestLimit(per_minute, clock)
-    user = uuid4()
+    user = str(uuid4())
     for served, step in enumerate(steps, start=1):
         clock.now += step
         wait_s = limit.wait_s(user)
@@ -198,11 +204,122 @@ def test_a_whole_burst_is_let_through_exactly() -> None:
         assert sum(limit.wait_s("ann") == 0 for _ in range(per_minute + 5)) == per_minute
 
 
+class Shared:
+    """What all hubs know, by the clock of the test."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._whole_at: dict[str, float] = {}
+        self.is_away = False
+        self.asked = 0
+
+    async def use(self, used_s: Mapping[str, float]) -> dict[str, float]:
+        """As adapters.allowances, of which the test below is about the real one."""
+        if self.is_away:
+            raise RedisAway("away")
+        behind_s = {}
+        for user, used in used_s.items():
+            self.asked += 1
+            now = self._clock()
+            whole_at = min(max(self._whole_at.get(user, 0.0), now) + used, now + 60.0)
+            self._whole_at[user] = whole_at
+            behind_s[user] = whole_at - now
+        return behind_s
+
+
+@given(
+    hubs=st.integers(1, 5),
+    per_minute=st.sampled_from((1, 60, 600, 6_000)),
+    between=st.integers(1, 300),
+)
+@settings_of_test(max_examples=30, deadline=None)
+async def test_many_hubs_let_through_little_more_than_one(
+    hubs: int, per_minute: int, between: int
+) -> None:
+    """A burst that goes round all hubs: what each serves between two sharings is the excess."""
+    clock = Clock()
+    shared = Shared(clock)
+    limits = [RequestLimit(per_minute, clock) for _ in range(hubs)]
+    served = 0
+    for i in range(3 * hubs * per_minute // between + 1):
+        for limit in limits:
+            served += sum(limit.wait_s("ann") == 0 for _ in range(between))
+        for limit in limits if i % 2 else reversed(limits):
+            await limit.share(shared)
+        if all(limit.wait_s("ann") for limit in limits):
+            break
+    unshared = math.ceil(per_minute / 100)
+    assert per_minute <= served <= per_minute + (hubs - 1) * (between + unshared) + hubs
+
+
+async def test_a_hub_without_redis_counts_for_itself_and_tells_later() -> None:
+    clock = Clock()
+    shared = Shared(clock)
+    here, there = RequestLimit(100, clock), RequestLimit(100, clock)
+    shared.is_away = True
+    assert sum(here.wait_s("ann") == 0 for _ in range(110)) == 100
+    with pytest.raises(RedisAway):
+        await here.share(shared)
+    assert there.wait_s("ann") == 0
+    shared.is_away = False
+    await here.share(shared)
+    await there.share(shared)
+    assert there.wait_s("ann")
+    clock.now += 30  # half of it is there again, for both together
+    served = sum(here.wait_s("ann") == 0 for _ in range(60))
+    assert 48 <= served <= 50
+
+
+async def test_few_requests_cost_redis_nothing() -> None:
+    clock = Clock()
+    shared, limit = Shared(clock), RequestLimit(6_000, clock)
+    for user in range(100):
+        for _ in range(59):
+            limit.wait_s(f"user {user}")
+    await limit.share(shared)
+    assert shared.asked == 0
+    limit.wait_s("user 7")
+    await limit.share(shared)
+    await limit.share(shared)
+    assert shared.asked == 1
+
+
+async def test_two_hubs_share_one_allowance_in_redis(hub: Hub) -> None:
+    allowances = Allowances(hub.state_redis, 60.0)
+    here, there = RequestLimit(600), RequestLimit(600)
+    assert sum(here.wait_s("ann") == 0 for _ in range(600)) == 600
+    await here.share(allowances)
+    assert there.wait_s("ann") == 0
+    for _ in range(5):
+        there.wait_s("ann")
+    await there.share(allowances)
+    assert there.wait_s("ann")
+    assert there.wait_s("bob") == 0
+    left_ms = await command(hub.state_redis, "PTTL", keys.allowance("ann"))
+    assert 0 < left_ms <= 60_000
+    behind = await allowances.use({"ann": 0.0, "bob": 1.5, "cid": 0.0})
+    assert 55 < behind["ann"] <= 60
+    assert 1.4 < behind["bob"] <= 1.5
+    assert behind["cid"] == 0.0
+    assert await command(hub.state_redis, "EXISTS", keys.allowance("cid")) == 0
+
+
+async def test_the_hub_tells_by_itself(hub: Hub, alice: Account) -> None:
+    hub.requests.per_minute = 100
+    assert (await alice.http.get("/api/me")).status_code == 200
+    key = keys.allowance(str(alice.user_id))
+
+    async def is_told() -> bool:
+        return bool(await command(hub.state_redis, "EXISTS", key))
+
+    await wait_for(is_told)
+
+
 def test_the_number_of_users_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(request_limit, "USERS_MAX", 10)
     limit = RequestLimit(2, Clock())
     for user in range(50):
-        limit.wait_s(user)
+        limit.wait_s(str(user))
         limit.wait_s("regular")
     assert len(limit) == 10
     assert limit.wait_s("regular")  # heard of all the time, and so not forgotten

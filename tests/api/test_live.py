@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -210,6 +211,34 @@ async def test_bad_wishes_are_closed(served: ServedHub) -> None:
             with pytest.raises(ConnectionClosed):
                 await receive(stream)
             assert (stream.close_code, stream.close_reason) == (4400, reason)
+
+
+async def test_an_account_has_so_many_sockets_and_its_own(served: ServedHub) -> None:
+    served.hub.settings = replace(served.hub.settings, sockets_per_user=2)
+    user_id, token = await served.token("alice")
+    _, others = await served.token("bob")
+    async with (
+        served.socket(token),
+        served.socket(token),
+        served.socket(token) as third,
+        served.socket(others) as theirs,
+    ):
+        with pytest.raises(ConnectionClosed):
+            await receive(third)
+        reason = "the account has its 2 sockets open here"
+        assert (third.close_code, third.close_reason) == (4429, reason)
+        assert theirs.close_code is None
+    await wait_for(lambda: served.hub.live.watching(user_id) == 0)
+    async with served.socket(token):
+        await wait_for(lambda: served.hub.live.watching(user_id) == 1)
+    served.hub.requests.per_minute = 1
+    async with served.socket(token), served.socket(token) as hasty:
+        with pytest.raises(ConnectionClosed):
+            await receive(hasty)
+        assert (hasty.close_code, hasty.close_reason) == (
+            4429,
+            "too many requests, try again in 60 s",
+        )
 
 
 async def test_one_that_reads_nothing_is_closed_and_costs_bounded_memory(

@@ -65,6 +65,17 @@ REQUESTS = [
 ]  # fmt: skip
 
 
+HANDSHAKES = [
+    ("no key", SOCKET.replace(b"Sec-WebSocket-Key", b"X-Key"), 400, "Sec-WebSocket-Key"),
+    ("key too short", SOCKET.replace(b"dGhlIHNhbXBsZSBub25jZQ==", b"AAAA"), 400, "Key"),
+    ("other version", SOCKET.replace(b"Version: 13", b"Version: 12"), 400, "Version"),
+    ("version is no number", SOCKET.replace(b"Version: 13", b"Version: x"), 400, "Version"),
+    ("POST", SOCKET.replace(b"GET", b"POST"), 405, "unsupported HTTP method"),
+    ("no such path", SOCKET.replace(b"/ws", b"/wss"), 403, "no WebSocket is opened here"),
+    ("path of a call", SOCKET.replace(b"/ws", b"/api/me"), 403, "no WebSocket is opened here"),
+]
+
+
 @pytest.fixture
 async def served(settings: Settings) -> AsyncIterator[ServedHub]:
     async with serve(settings) as hub:
@@ -99,6 +110,14 @@ async def test_what_is_no_request_is_refused_in_bounded_memory(served: ServedHub
         assert b"Set-Cookie" not in raw, name
     assert wrong == []
     assert (await answer_to(served.port, GET + b"\r\n"))[0] == 200
+
+
+async def test_handshakes_that_are_none_are_refused_as_everything_is(served: ServedHub) -> None:
+    for name, sent, wanted, word in HANDSHAKES:
+        status, detail, raw = await answer_to(served.port, sent + b"\r\n")
+        assert (status, word in str(detail)) == (wanted, True), (name, status, detail)
+        assert b"content-type: application/problem+json\r\n" in raw, name
+        assert b"connection: close\r\n" in raw, name
 
 
 async def test_a_head_that_does_not_end_is_given_up(
