@@ -22,8 +22,11 @@ PAUSE_S = 0.5
 """Between tries to reach a Redis that is away (each try already lasts some seconds)."""
 PATIENCE_S = 5.0
 """How long caught_up() waits for an answer."""
-PACE_S = 0.001
-"""Between two pings: whoever asks meanwhile shares the next one."""
+PACE_MIN_S = 0.0005
+PACE_MAX_S = 0.004
+PACE_PER_CALLER_S = 0.0001
+"""Between two pings: whoever asks meanwhile shares the next one. A ping costs more than a request,
+so the more callers the last one had, the more may gather for the next."""
 
 OnMessage = Callable[[str, bytes], None]
 OnSubscribed = Callable[[str], None]
@@ -43,6 +46,7 @@ class Broadcasts:
         self._ping = 0
         """The number of the newest ping."""
         self._pinged_at = 0.0
+        self._pace_s = PACE_MIN_S
         self._pinging: asyncio.Task[None] | None = None
 
     def listen(self, channel: str, on_message: OnMessage, on_subscribed: OnSubscribed) -> None:
@@ -135,11 +139,13 @@ class Broadcasts:
     async def _ping_once(self) -> None:
         """Asks once for all who wait by now."""
         loop = asyncio.get_running_loop()
-        await asyncio.sleep(max(self._pinged_at + PACE_S - loop.time(), 0.0))
+        await asyncio.sleep(max(self._pinged_at + self._pace_s - loop.time(), 0.0))
         pubsub = self._pubsub
         if pubsub is None or not self._subscribed:
             return
         self._asked, self._next = self._next, None
+        callers = 0 if self._asked is None else len(self._asked.futures)
+        self._pace_s = min(max(callers * PACE_PER_CALLER_S, PACE_MIN_S), PACE_MAX_S)
         self._pinged_at = loop.time()
         self._ping += 1
         ping: Callable[[str], Awaitable[Any]] = pubsub.ping

@@ -6,6 +6,7 @@ hold its connections, without a credential.
 """
 
 import asyncio
+from http import HTTPStatus
 from typing import Any, Final, cast
 
 import msgspec
@@ -106,7 +107,7 @@ class Handshakes(ServerProtocol):
                 "connection": "close",
             }
         )
-        return Response(int(status), TITLES[int(status)], headers, body)
+        return Response(int(status), HTTPStatus(status).phrase, headers, body)
 
 
 class BoundedWebSocket(WebSocketsSansIOProtocol):
@@ -139,4 +140,5 @@ def _refuse(transport: asyncio.Transport, status: int, detail: str) -> None:
 
 
 def _problem(status: int, detail: str) -> ProblemAnswer:
-    return ProblemAnswer("about:blank", TITLES[status], status, detail)
+    title = TITLES.get(status) or HTTPStatus(status).phrase
+    return ProblemAnswer("about:blank", title, status, detail)
