@@ -189,10 +189,11 @@ def test_break_even_is_where_fees_and_slippage_are_paid(side: int) -> None:
     assert not tick(moved.rows, SLOT + 3, level).rows[0]["flags"] & RowFlag.BREAK_EVEN
 
 
-def test_break_even_waits_for_a_price_beyond_itself() -> None:
-    rows = holding(+1, break_even_bps=5, stop_loss_ppm=50_000)  # the fees alone are 20 bp
-    for price, reached in ((100.1, False), (100.2, False), (100.21, True)):
-        flags = tick(rows, SLOT + 2, price).rows[0]["flags"]
+@pytest.mark.parametrize("side", [+1, -1])
+def test_break_even_waits_for_a_price_beyond_itself(side: int) -> None:
+    rows = holding(side, break_even_bps=5, stop_loss_ppm=50_000)  # the fees alone are 20 bp
+    for move, reached in ((0.1, False), (0.19, False), (0.21, True)):
+        flags = tick(rows, SLOT + 2, 100.0 + side * move).rows[0]["flags"]
         assert bool(flags & RowFlag.BREAK_EVEN) == reached
 
 
@@ -218,6 +219,14 @@ def test_a_drawdown_counts_from_the_peak_of_the_equity() -> None:
         RowStatus.STOPPED,
         Reason.DRAWDOWN,
     ]
+
+
+@pytest.mark.parametrize("side", [+1, -1])
+@pytest.mark.parametrize("usd", [2.0, 1000.0])
+def test_a_drawdown_counts_from_the_start_where_nothing_was_won(side: int, usd: float) -> None:
+    rows = holding(side, max_drawdown_bps=500, max_position_usd=usd, **FREE)
+    assert walk(rows, [100.0 - side * 4.99])[1] == []
+    assert walk(rows, [100.0 - side * 5.01])[1] == [Reason.DRAWDOWN]
 
 
 def test_a_peak_moves_in_steps_but_counts_a_closed_trade_to_the_cent() -> None:
