@@ -131,3 +131,12 @@ def test_a_price_is_told_against_what_others_have_paid() -> None:
     assert catalog.evaluate("vwap_deviation", rests, {}) == catalog.Signal(
         0.0, "nothing was traded in 50 bars"
     )
+
+
+def test_a_wide_bar_that_ends_where_it_began_has_no_direction() -> None:
+    candles = staircase(41_990.0)
+    high = candles.high.copy()
+    high[-1] = 42_200.0
+    seen = catalog.evaluate("atr_breakout", replace(candles, high=high), {})
+    assert (seen.value, seen.can_run) == (0.0, True)
+    assert seen.detail.endswith(", without direction")
