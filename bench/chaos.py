@@ -40,7 +40,6 @@ from bench.ticked import TickedLog
 from engine.events import Event
 
 RISK_OF_TRADERS = RISK | {"stop_loss_pct": 0.05, "take_profit_pct": 0.05}
-AIM_TAKEOVER_S = 2.0
 QUIET_S = 120.0
 _TOUCH_EVERY_S = 1.5
 _POLL_S = 0.2
@@ -67,7 +66,7 @@ async def measure(options: argparse.Namespace) -> int:
             await market.take(stack.redis, int(time.time()), REACH_S)
         finally:
             await end(*recordings)
-        figures, problems = await judge(stack, market)
+        figures, problems = await judge(stack, market, chaos.losses)
     takeovers = takeover_s(chaos.kills, ticked)
     figures = {
         "agents": options.agents,
@@ -167,8 +166,13 @@ async def _unrest(stack: Stack) -> str:
     return f"{lacking} agents are not on record" if lacking else ""
 
 
-async def judge(stack: Stack, market: MarketRecording) -> tuple[dict[str, Any], list[str]]:
-    """Figures, and what is not the same: decisions, rows, trades and logs."""
+async def judge(
+    stack: Stack, market: MarketRecording, losses: Sequence[float]
+) -> tuple[dict[str, Any], list[str]]:
+    """Figures, and what is not the same: decisions, rows, trades and logs.
+
+    losses: when Redis lost its last second, in Unix seconds.
+    """
     verdict = Verdict(problems=list(market.changed))
     [(frozen, quarantined)] = await stack.sql(
         "SELECT (SELECT count(*) FROM shards WHERE frozen IS NOT NULL),"
@@ -177,7 +181,7 @@ async def judge(stack: Stack, market: MarketRecording) -> tuple[dict[str, Any], 
     if frozen or quarantined:
         verdict.problems.append(f"{frozen} shards are frozen, {quarantined} events in quarantine")
     journal = await read_journal(stack)
-    calm = Undisturbed(market, await read_plans(stack))
+    calm = Undisturbed(market, await read_plans(stack), losses)
     everything = []
     for shard, events in sorted(journal.items()):
         head = await stack.shards.read_head(shard)

@@ -44,6 +44,8 @@ class Chaos:
     random: random.Random
     done: dict[str, int] = field(default_factory=dict)
     kills: list[Kill] = field(default_factory=list)
+    losses: list[float] = field(default_factory=list)
+    """When Redis lost its last second, in Unix seconds."""
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     _sizes: list[tuple[float, int]] = field(default_factory=list)
 
@@ -124,6 +126,7 @@ class Chaos:
             kept = [size for seen_at, size in self._sizes if seen_at <= at - lost_s]
             if kept and kept[-1] < self._file.stat().st_size:
                 os.truncate(self._file, kept[-1])
+                self.losses.append(time.time())
         self._sizes.clear()
         await asyncio.sleep(DEAD_S)
         await server.start()

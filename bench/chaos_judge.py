@@ -25,6 +25,12 @@ from strategies.sizing import volatility_per_atr
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 
 
+LOST_SLOTS = 3
+"""The slots whose signals a Redis without its last second may have lost: that of its end, and two
+before it.
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class Plans:
     """Of each plan by id: symbol and timeframe, '' where there is none."""
@@ -67,9 +73,11 @@ async def read_journal(stack: Stack) -> dict[int, dict[int, list[Event]]]:
 class Undisturbed:
     """Runs shards again, slot by slot."""
 
-    def __init__(self, market: MarketRecording, plans: Plans) -> None:
+    def __init__(self, market: MarketRecording, plans: Plans, losses: Sequence[float]) -> None:
+        """losses: when Redis lost its last second, in Unix seconds."""
         self._market = market
         self._plans = plans
+        self._lost = {int(at) - back for at in losses for back in range(LOST_SLOTS)}
         self.inputs = lru_cache(maxsize=1024)(self._inputs)
 
     def run(self, shard: int, events: Mapping[int, list[Event]], last: int, into: Verdict) -> Rows:
@@ -100,11 +108,31 @@ class Undisturbed:
             into.decisions += len(decided)
             rows = outcome.rows
             wrong = list(_differences(shard, slot, outcome.events, decided))
-            into.problems += wrong
+            if len(wrong) == len(unseen := self._unseen(slot, rows, outcome.events, decided)):
+                into.lacking += len(unseen)
+            else:
+                into.problems += wrong
             # After a difference it is another history; an older schema keeps less than the engine.
             older = [e for e in decided if record_schema(e.row_after) != ROW_SCHEMA]
             rows = _with_rows(rows, decided if wrong else older)
         return rows
+
+    def _unseen(
+        self, slot: int, rows: Rows, now: Sequence[Event], then: Sequence[Event]
+    ) -> list[Event]:
+        """Decisions from signals that were used, and lost with the last second of Redis before
+        anybody took them down, while what came of them was in PostgreSQL already.
+        """
+        if slot not in self._lost:
+            return []
+        decided_now = {(event.agent_id, event.seq) for event in now}
+        signals = decode_signals(self._market.signals.get(slot, b""))
+        return [
+            event
+            for event in then
+            if (event.agent_id, event.seq) not in decided_now
+            and not signals.of(rows["plan_id"][event.row : event.row + 1].astype(np.int64)).known[0]
+        ]
 
     def _inputs(self, slot: int) -> SlotInputs | None:
         data = self._market.frames.get(slot)
