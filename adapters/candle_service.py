@@ -29,6 +29,9 @@ RUSH: Final = 200
 RUSH_WAIT_S: Final = 2.0
 """The same while more callers than that wait: all of them have to be answered after it."""
 POLL_S: Final = 0.1
+SHARED_S: Final = 1.0
+"""So long the same answer is given again, as long as its candles are fresh."""
+SHARED_MAX: Final = 1_000
 
 log = logging.getLogger(__name__)
 
@@ -82,6 +85,7 @@ class CandleService:
         self._serving: dict[tuple[WindowName, UUID | None], asyncio.Task[ServedCandles | None]] = {}
         self._waiting: dict[WindowName, _Waiter] = {}
         self._callers = 0
+        self._shared: dict[WindowName, tuple[ServedCandles, float]] = {}
         self._poll: asyncio.Task[None] | None = None
 
     async def close(self) -> None:
@@ -103,6 +107,8 @@ class CandleService:
         name = (symbol, timeframe)
         if self._prices.live is None:
             return await self._seen(name, frame, self._clock())
+        if (shared := self._fresh(name)) is not None:
+            return shared
         own = await self._own_key(user_id)
         whose = None if own is None else user_id
         serving = self._serving.get((name, whose))
@@ -115,6 +121,18 @@ class CandleService:
             return await asyncio.shield(serving)
         finally:
             self._callers -= 1
+
+    def _fresh(self, name: WindowName) -> ServedCandles | None:
+        served, until = self._shared.get(name, (None, 0.0))
+        if served is None or asyncio.get_running_loop().time() > until:
+            return None
+        return served if self._clock() - served.fetched_at <= CANDLES_FRESH_S else None
+
+    def _share(self, name: WindowName, served: ServedCandles) -> ServedCandles:
+        if len(self._shared) >= SHARED_MAX:
+            self._shared.clear()
+        self._shared[name] = served, asyncio.get_running_loop().time() + SHARED_S
+        return served
 
     async def told_of_own(self, user_id: UUID) -> dict[str, Any] | None:
         """How the user's own key is doing; None without one, or where no live source is."""
@@ -135,7 +153,7 @@ class CandleService:
             kept = (await self.store.get([name])).get(name)
         now = self._clock()
         if kept is not None and now - kept.fetched_at <= CANDLES_FRESH_S:
-            return _fetched(kept, name[1], stale=False, now=now)
+            return self._share(name, _fetched(kept, name[1], stale=False, now=now))
         seen = await self._seen(name, await self._prices.market.newest(), now)
         if seen is not None and not seen.stale:
             return seen

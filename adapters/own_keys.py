@@ -5,6 +5,7 @@ change. While PostgreSQL is away what was known is used on. A key is in memory i
 nowhere else: not in Redis, logs, errors or answers.
 """
 
+import asyncio
 import logging
 import time
 from collections import OrderedDict
@@ -45,6 +46,7 @@ class UserKeys:
         self._vault = vault
         self._clock = clock
         self._known: OrderedDict[UUID, tuple[str | None, float]] = OrderedDict()
+        self._reading: dict[UUID, asyncio.Task[str | None]] = {}
         self._changes = 0
         """What was read before a change is not remembered after it."""
         broadcasts.listen(keys.secrets_channel(), self._on_message, self._on_subscribed)
@@ -54,7 +56,19 @@ class UserKeys:
         known = self._known.get(user_id)
         if known is not None and self._clock() - known[1] < KEPT_S:
             return known[0]
-        changes = self._changes
+        reading = self._reading.get(user_id)
+        if reading is None:  # those who ask meanwhile share the answer
+            reading = asyncio.create_task(self._ask(user_id))
+            self._reading[user_id] = reading
+            reading.add_done_callback(lambda task: self._read_is_over(user_id, task))
+        return await asyncio.shield(reading)
+
+    def _read_is_over(self, user_id: UUID, task: "asyncio.Task[str | None]") -> None:
+        if self._reading.get(user_id) is task:
+            del self._reading[user_id]
+
+    async def _ask(self, user_id: UUID) -> str | None:
+        known, changes = self._known.get(user_id), self._changes
         try:
             key = await self._read(user_id)
         except DatabaseError as error:
@@ -89,6 +103,7 @@ class UserKeys:
     def _forget(self, user_id: UUID) -> None:
         self._changes += 1
         self._known.pop(user_id, None)
+        self._reading.pop(user_id, None)
 
     def _on_message(self, channel: str, data: bytes) -> None:
         self._forget(UUID(bytes=data))
