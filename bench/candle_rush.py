@@ -91,7 +91,7 @@ async def _rush(port: int, tokens: Sequence[str], paths: Sequence[str]) -> list[
     go = asyncio.Event()
     opened = 0
 
-    async def ask(token: str, path: str) -> Told:
+    async def ask(token: str, path: str) -> tuple[bytes, bytes, float]:
         nonlocal opened
         reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=READ_BYTES)
         opened += 1
@@ -103,15 +103,21 @@ async def _rush(port: int, tokens: Sequence[str], paths: Sequence[str]) -> list[
         body = await reader.readexactly(length)
         took = time.perf_counter() - began
         writer.close()
-        status = int(head.split(b" ", 2)[1])
-        answer = json.loads(body)
-        return Told(status, answer.get("source", ""), took, len(answer.get("candles", ())))
+        return head, body, took
 
     callers = [asyncio.create_task(ask(token, path)) for token in tokens for path in paths]
     while opened < len(callers) and not any(caller.done() for caller in callers):
         await asyncio.sleep(0.01)
     go.set()
-    return await asyncio.gather(*callers)
+    answers = await asyncio.gather(*callers)
+    # Only now, so that reading one does not make another wait.
+    return [_told(*each) for each in answers]
+
+
+def _told(head: bytes, body: bytes, took: float) -> Told:
+    status = int(head.split(b" ", 2)[1])
+    answer = json.loads(body)
+    return Told(status, answer.get("source", ""), took, len(answer.get("candles", ())))
 
 
 def _report(
