@@ -15,6 +15,7 @@ import numpy as np
 from adapters import redis_keys as keys
 from adapters.candle_store import CandleStore, member, window_name
 from adapters.candles import WindowName
+from adapters.pyth_feeds import FeedIds
 from adapters.redis_client import Redis, command, script
 from engine.frames import TIMEFRAMES, Floats
 
@@ -26,6 +27,7 @@ ASKED_S: Final = 120
 """How long a symbol that somebody asked for is followed although no agent trades it."""
 ASKED_MAX: Final = 40
 REPORT_TTL_S: Final = 15
+FEEDS_KEPT_S: Final = 86_400
 
 NOTHING_YET: Final = "0-0"
 """The cursor of a frame from before the first write."""
@@ -208,6 +210,16 @@ class LiveTable:
             return None
         known = msgspec.json.decode(told, type=KnownSymbols)
         return known.symbols if known.source == source else None
+
+    async def know_feeds(self, feeds: FeedIds) -> None:
+        """Keeps verified feed ids for the process that streams next."""
+        told = msgspec.json.encode(feeds)
+        await command(self._redis, "SET", keys.market_feeds(), told, "EX", FEEDS_KEPT_S)
+
+    async def known_feeds(self) -> FeedIds | None:
+        """The feed ids that were verified in the last day; None where nobody has."""
+        told: bytes | None = await command(self._redis, "GET", keys.market_feeds())
+        return None if told is None else msgspec.json.decode(told, type=FeedIds)
 
     async def tell(self, report: bytes) -> None:
         """Writes how the stream is doing (JSON), for a few seconds."""

@@ -21,7 +21,9 @@ import msgspec
 from adapters.errors import FeedError
 from adapters.price_feed import FeedReport, short_of, without_key
 from adapters.price_gate import PriceUpdate
-from adapters.pyth_feeds import FEED_ID, FeedIds, ListedFeed, read_feeds
+from adapters.pyth_events import PriceEvent, read_feed
+from adapters.pyth_feeds import FeedIds, FeedMemory, ListedFeed, read_feeds
+from adapters.redis_client import AWAY
 from adapters.sse import EventParser, EventTooLong, ServerEvent
 
 REQUESTS_MAX: Final = 8
@@ -38,29 +40,12 @@ SETTLE_S: Final = 0.5
 BACKOFF_S: Final = (0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0)
 UNKNOWN_FOR_S: Final = 600.0
 """An id that the server did not know is left out for so long."""
-EXPONENT_MAX: Final = 40
 _BODY_BYTES_MAX: Final = 2_000
 _NOT_FOUND: Final = "price ids not found"
 
 log = logging.getLogger(__name__)
 
 Take = Callable[[Sequence[PriceUpdate]], None]
-
-
-class _Price(msgspec.Struct):
-    price: str
-    conf: str
-    expo: int
-    publish_time: int
-
-
-class _ParsedFeed(msgspec.Struct):
-    id: str
-    price: _Price
-
-
-class _PriceEvent(msgspec.Struct):
-    parsed: list[msgspec.Raw]
 
 
 class _Banned(FeedError):
@@ -85,7 +70,9 @@ class _Stream:
 
 
 class PythFeed:
-    """Follows the symbols in use. bases are servers of the same service, tried in turn."""
+    """Follows the symbols in use. bases are servers of the same service, tried in turn; memory is
+    shared with the processes that streamed before and will after.
+    """
 
     def __init__(
         self,
@@ -93,7 +80,9 @@ class PythFeed:
         api_key: str,
         take: Take,
         clock: Callable[[], float] = time.time,
+        memory: FeedMemory | None = None,
     ) -> None:
+        self._memory = memory
         self.report = FeedReport(source="pyth")
         self._bases = list(bases)
         self._take = take
@@ -133,6 +122,8 @@ class PythFeed:
             log.error("no Pyth prices of %s: %s", base, why)
         self._feeds = feeds
         self._changed.set()
+        if self._memory is not None:
+            await self._memory.know_feeds(feeds)
         return feeds.symbols
 
     def want(self, symbols: Sequence[str]) -> None:
@@ -142,9 +133,10 @@ class PythFeed:
             self._changed.set()
 
     async def run(self) -> None:
-        """Streams until it is canceled."""
+        """Streams until it is canceled. Ids that were verified before do until they are anew."""
         stream: _Stream | None = None
         try:
+            await self._remember()
             while True:
                 self._changed.clear()
                 ids = self._wanted_ids()
@@ -161,6 +153,17 @@ class PythFeed:
         finally:
             await _end(stream)
             await self.close()
+
+    async def _remember(self) -> None:
+        if self._memory is None:
+            return
+        try:
+            known = await self._memory.known_feeds()
+        except AWAY as error:
+            log.warning("Pyth's feeds are asked for first, Redis does not answer: %s", error)
+            return
+        if self._feeds is None:
+            self._feeds = known
 
     async def close(self) -> None:
         """Closes what is open; run() does it at its end."""
@@ -280,14 +283,14 @@ class PythFeed:
 
     def _updates(self, data: bytes) -> list[PriceUpdate]:
         try:
-            parsed = msgspec.json.decode(data, type=_PriceEvent).parsed
+            parsed = msgspec.json.decode(data, type=PriceEvent).parsed
         except (msgspec.MsgspecError, UnicodeDecodeError):
             self.report.malformed += 1
             return []
         updates: list[PriceUpdate] = []
         for raw in parsed:
             try:
-                feed_id, price, conf, published = _read_feed(raw)
+                feed_id, price, conf, published = read_feed(raw)
             except (msgspec.MsgspecError, ValueError):
                 self.report.malformed += 1
                 continue
@@ -324,22 +327,6 @@ class PythFeed:
 
     def _next_base(self) -> None:
         self._bases.append(self._bases.pop(0))
-
-
-def _read_feed(raw: msgspec.Raw) -> tuple[str, float, float, float]:
-    """Id, price, confidence and publish time of one feed of an event.
-
-    Raises:
-        ValueError: it is not what the service's documents say.
-    """
-    feed = msgspec.json.decode(raw, type=_ParsedFeed)
-    feed_id, said = FEED_ID.fullmatch(feed.id), feed.price
-    if feed_id is None or abs(said.expo) > EXPONENT_MAX:
-        raise ValueError(f"no feed: {feed.id[:80]}")
-    # Through text, so that a decimal price becomes the binary number nearest to it.
-    price = float(f"{int(said.price)}e{said.expo}")
-    conf = float(f"{int(said.conf)}e{said.expo}")
-    return feed_id[1].lower(), price, conf, float(said.publish_time)
 
 
 def _refusal(status: int, body: str) -> FeedError:

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Final
+from typing import Final, Protocol
 
 import msgspec
 
@@ -80,6 +80,16 @@ class FeedIds:
         """Every symbol that has a feed, in order."""
         pairs = ((base, quote) for base in self.by_base for quote in DOLLARS)
         return sorted(f"{base}/{quote}" for base, quote in pairs if base != quote)
+
+
+class FeedMemory(Protocol):
+    """Where one process finds the feeds that another has verified lately."""
+
+    async def known_feeds(self) -> FeedIds | None:
+        """None where nobody has."""
+
+    async def know_feeds(self, feeds: FeedIds) -> None:
+        """Keeps them for whoever comes next."""
 
 
 def read_feeds(listed: Iterable[ListedFeed]) -> FeedIds:

@@ -115,6 +115,11 @@ def market_choosing() -> str:
     return f"{PREFIX}{{market}}:choosing"
 
 
+def market_feeds() -> str:
+    """String (JSON): Pyth's feed ids as the last stream has verified them. One day."""
+    return f"{PREFIX}{{market}}:feeds"
+
+
 def market_symbols() -> str:
     """String (JSON): the live source and every symbol it has prices for. No TTL."""
     return f"{PREFIX}{{market}}:symbols"

@@ -37,10 +37,10 @@ class LeaseLost(AdapterError):
     """Another process streams the prices now."""
 
 
-def pyth_feed(settings: Settings, clock: Callable[[], float]) -> OpenFeed:
+def pyth_feed(settings: Settings, clock: Callable[[], float], table: LiveTable) -> OpenFeed:
     """What opens a stream of Pyth."""
     bases = settings.pyth_url.split(",")
-    return lambda take: PythFeed(bases, settings.pyth_api_key, take, clock)
+    return lambda take: PythFeed(bases, settings.pyth_api_key, take, clock, table)
 
 
 def exchange_feed(settings: Settings, clock: Callable[[], float]) -> OpenFeed:

@@ -39,7 +39,7 @@ def turn_of(pool: PoolContext, table: LiveTable) -> Turn:
     child = ExchangeChild(pool.settings, table, pool.name, pool.clock.now)
     if pool.settings.price_source == "exchange":
         return child.run
-    feed = pyth_feed(pool.settings, pool.clock.now)
+    feed = pyth_feed(pool.settings, pool.clock.now, table)
     jump_pct = pool.settings.price_jump_pct
 
     async def stream() -> None:

@@ -74,6 +74,8 @@ class HermesServer:
     requests: Counter[str] = field(default_factory=Counter)
     asked_ids: list[list[str]] = field(default_factory=list)
     asked_at: list[float] = field(default_factory=list)
+    held_list: asyncio.Event | None = None
+    """The list of feeds waits for it."""
     open_streams: int = 0
     most_streams: int = 0
     events: int = 0
@@ -123,6 +125,8 @@ class HermesServer:
         if self.key and token != self.key:
             return respond(writer, 401, b"missing or unknown API key", "text/plain")
         if path == "/v2/price_feeds":
+            if self.held_list is not None:
+                await self.held_list.wait()
             return respond(writer, 200, json.dumps(self._listed(asked)).encode())
         if path not in {STREAM, "/v2/updates/price/latest"}:
             return respond(writer, 404, b"", "text/plain")

@@ -112,7 +112,8 @@ async def test_symbols_that_are_too_many_are_said(
     table = LiveTable(redis)
     await table.hold("one", 60_000)
     await table.use(["BTC/USDT", "ETH/USDT", "SOL/USDT"])
-    feed = LiveFeed(table, "one", pyth_feed(pyth_settings, time.time), jump_pct=20, clock=time.time)
+    opens = pyth_feed(pyth_settings, time.time, table)
+    feed = LiveFeed(table, "one", opens, jump_pct=20, clock=time.time)
 
     async def said() -> bool:
         told = await table.told()
@@ -127,6 +128,22 @@ async def test_symbols_that_are_too_many_are_said(
     finally:
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
+
+
+async def test_who_takes_over_streams_before_the_feeds_are_listed_again(
+    pyth_settings: Settings, server: HermesServer, redis: Redis
+) -> None:
+    table = LiveTable(redis)
+    async with keeper(pyth_settings, "one") as (_, pool):
+        await table.ask("BTC/USDT", pool.clock.now())
+        await next_price(table, "BTC/USDT")
+    began = time.time()
+    server.held_list = asyncio.Event()
+    async with keeper(pyth_settings, "two") as (_, pool):
+        await table.ask("BTC/USDT", pool.clock.now())
+        await next_price(table, "BTC/USDT", after=began)
+        assert await table.holder() == "two"
+        server.held_list.set()
 
 
 async def test_what_is_no_price_is_dropped_and_counted(
