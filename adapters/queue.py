@@ -131,25 +131,33 @@ class JobQueue:
         """
         if not jobs:
             return
-        # Closed whatever happens: redis-py keeps the connection of a pipeline that is canceled
-        # while it looks for its scripts.
-        async with self.redis.pipeline(transaction=False) as pipe:
-            for job in jobs:
-                await self._add(pipe, job)
-            due_times: list[int] = await pipe.execute()
+        due_times: list[int]
+        if len(jobs) == 1:
+            # redis-py asks in front of each pipeline whether its scripts are there.
+            due_times = [await self._add(self.redis, jobs[0])]
+        else:
+            # Closed whatever happens: a pipeline that is canceled while it asks would keep its
+            # connection.
+            async with self.redis.pipeline(transaction=False) as pipe:
+                for job in jobs:
+                    await self._add(pipe, job)
+                due_times = await pipe.execute()
         for job, at_ms in zip(jobs, due_times, strict=True):
             if at_ms and job.queue in self._listeners:
                 self._listeners[job.queue](at_ms)
 
-    async def _add(self, pipe: Redis, job: Job) -> None:
+    async def _add(self, client: Redis, job: Job) -> int:
+        """When it is due, in ms; 0 when it is there already. Nothing yet of a pipeline."""
         payload = serialize_job(
             job.task, job.args, {}, None, job.due_ms or 0, serializer=encode_job
         )
         local = job.queue in self._listeners
         bell = "" if local else keys.queue_bell(job.queue)
-        due = "" if job.due_ms is None else job.due_ms
-        args = [job.id, due, payload, KEPT_AFTER_DUE_MS, bell]
-        await self._script(keys=[job.queue, job_key_prefix + job.id], args=args, client=pipe)
+        due_ms = "" if job.due_ms is None else job.due_ms
+        args = [job.id, due_ms, payload, KEPT_AFTER_DUE_MS, bell]
+        job_keys = [job.queue, job_key_prefix + job.id]
+        due: int = await self._script(keys=job_keys, args=args, client=client)
+        return due
 
 
 async def bells(redis: Redis) -> AsyncGenerator[tuple[str, float], None]:

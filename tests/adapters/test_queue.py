@@ -110,8 +110,8 @@ async def test_an_enqueue_that_is_canceled_gives_its_connection_back() -> None:
     pool = BlockingConnectionPool(
         connection_class=MemoryConnection, link=link, max_connections=1, timeout=1
     )
-    queue, job = JobQueue(Redis.from_pool(pool)), jobs.tick(0, 2_000_000_000)
+    queue, two = JobQueue(Redis.from_pool(pool)), [jobs.tick(n, 2_000_000_000) for n in range(2)]
     with pytest.raises(TimeoutError):
-        await asyncio.wait_for(queue.enqueue(job), 0.01)
+        await asyncio.wait_for(queue.enqueue(*two), 0.01)
     link.hangs = False
-    await queue.enqueue(job)
+    await queue.enqueue(*two)

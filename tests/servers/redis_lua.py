@@ -73,8 +73,8 @@ class Scripts:
 
     def __init__(self, execute: Execute) -> None:
         self._execute = execute
-        self.rewrite: Callable[[bytes], bytes] = lambda text: text
-        """What is run instead of a script, under its name: tests plant faults with it."""
+        self.rewrite: Callable[[bytes, bytes], bytes] = lambda sha, text: text
+        """What is run instead of a script, under its SHA-1: tests plant faults with it."""
         self._lua = lua51.LuaRuntime(
             encoding=None, register_eval=False, register_builtins=False, unpack_returned_tuples=True
         )
@@ -87,7 +87,7 @@ class Scripts:
         """Answers the SHA-1 of a script that can be run from now on."""
         sha = hashlib.sha1(text, usedforsecurity=False).hexdigest().encode()
         if sha not in self._loaded:
-            loaded = self._load(self.rewrite(text), b"@user_script")
+            loaded = self._load(self.rewrite(sha, text), b"@user_script")
             if isinstance(loaded, tuple):
                 raise ReplyError(f"ERR Error compiling script: {loaded[1].decode()}")
             self._loaded[sha] = text, loaded

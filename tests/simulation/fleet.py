@@ -115,8 +115,10 @@ class Fleet:
         self.said: list[str] = []
         self.hub: Hub | None = None
         self.lives: list[Life] = []
-        self._serving: dict[Process, WorkerProcess] = {}
+        self.serving: dict[Process, WorkerProcess] = {}
         self._stopped = 0
+        self.hurry = False
+        """The storm is over: an orderly stop ends at once."""
         self._kept = Keyspace(self.redis.now)
         self._lay_record()
 
@@ -172,11 +174,11 @@ class Fleet:
         """What workers/__main__ does."""
         pool = self.pool_context(present_process().name)
         await pool.clock.refresh()
-        process = self._serving[present_process()] = WorkerProcess(pool, QUEUES)
+        process = self.serving[present_process()] = WorkerProcess(pool, QUEUES)
         try:
             await process.run()
         finally:
-            del self._serving[present_process()]
+            del self.serving[present_process()]
 
     def pool_context(self, name: str) -> PoolContext:
         """Everything one worker process needs."""
@@ -242,11 +244,9 @@ class Fleet:
         self.loop.create_task(self._stop_and_pause(for_s))
 
     async def _stop_and_pause(self, for_s: float) -> None:
-        for process in self._serving.values():
+        for process in self.serving.values():
             process.stopping.set()
-        until = self.loop.now + STOP_S
-        while self._serving and self.loop.now < until:
-            await pass_time(0.05)
+        await self._wait(STOP_S, lambda: any(each.alive for each in self.serving))
         for life in self.lives[:WORKERS]:
             self.wire.kill(life.process)
         try:
@@ -254,8 +254,13 @@ class Fleet:
             await store.pause(await store.open_shards())
         except AWAY as error:
             self.said.append(f"not paused: {error!r}")
-        await pass_time(for_s)
+        await self._wait(for_s, lambda: True)
         self._stopped -= 1
+
+    async def _wait(self, seconds: float, as_long_as: Callable[[], bool]) -> None:
+        until = self.loop.now + seconds
+        while self.loop.now < until and as_long_as() and not self.hurry:
+            await pass_time(0.05)
 
     def _new_run_id(self) -> str:
         return f"{self.rng.getrandbits(152):038x}fe"

@@ -1,10 +1,13 @@
 """What goes wrong in a fleet: the faults of a schedule, done to servers, queues and processes."""
 
+import asyncio
 import random
 from collections.abc import Callable
 
 import numpy as np
+from arq.worker import func
 
+from adapters import queue as jobs
 from adapters import redis_keys as keys
 from engine.rows import RowStatus
 from engine.schemas import rows_from_bytes, rows_to_bytes
@@ -12,9 +15,13 @@ from tests.servers.redis_values import Hash, Keyspace, Scores
 from tests.simulation.fleet import Fleet
 from tests.simulation.schedule import Step
 from tests.simulation.users import Users
-from tests.simulation.virtual_loop import context_of
+from tests.simulation.virtual_loop import context_of, pass_time
 from tests.simulation.wire import Ambush
 from tests.simulation.witness import SHARDS, Witness
+from workers.due_worker import DueWorker
+from workers.process import WorkerProcess
+from workers.settings import DRAIN_S, tick_queue
+from workers.tick_job import tick_shard
 
 HOUR_S = 3600.0
 
@@ -94,6 +101,39 @@ class Mishaps:
                 self._break_plan(rng)
             case "orderly_stop":
                 self._fleet.stop_in_order(step.seconds)
+            case "two_owners":
+                self._fleet.loop.create_task(self._two_owners(step))
+
+    async def _two_owners(self, step: Step) -> None:
+        """Every worker serves a partition, and finds every tick of it."""
+        partition, until = step.who % SHARDS, self._fleet.loop.now + step.seconds
+        queue = keys.tick_queue(partition).encode()
+        for process, serving in list(self._fleet.serving.items()):
+            work = self._serve_too(serving, partition, step.seconds)
+            self._fleet.loop.create_task(work, context=context_of(process))
+        while self._fleet.loop.now < until:
+            for job in list(self._fleet.redis.keys.read(Scores, queue)):
+                if not job.endswith(b":again"):
+                    self._double(queue, job)
+            await pass_time(0.1)
+
+    async def _serve_too(self, process: WorkerProcess, partition: int, seconds: float) -> None:
+        """As a worker that believes in a lease which it has lost."""
+        pool = process.pool
+        context = {"pool": pool, "name": f"{pool.name} too"}
+        functions = [func(tick_shard, name=jobs.TICK)]
+        worker = DueWorker(functions, tick_queue(partition), pool.open_arq, context)
+        task = asyncio.create_task(worker.main())
+        await pass_time(seconds)
+        await worker.drain(task, DRAIN_S)
+
+    def _double(self, queue: bytes, job: bytes) -> None:
+        """The same call once more, under another id."""
+        db = self._fleet.redis.keys
+        content = db.string(b"arq:job:" + job)
+        if content is not None:
+            db.values[b"arq:job:" + job + b":again"] = content
+            db.write(Scores, queue)[job + b":again"] = db.read(Scores, queue)[job]
 
     def _crash(self, step: Step) -> None:
         if not self._fleet.redis.up:
@@ -128,9 +168,8 @@ class Mishaps:
             db.drop(name)
         elif step.kind == "job_late":
             db.write(Scores, queue)[job] = score + round(step.seconds * 1000)
-        elif (content := db.string(name)) is not None:
-            db.values[name + b":again"] = content
-            db.write(Scores, queue)[job + b":again"] = score
+        else:
+            self._double(queue, job)
 
     def _push(self, shard: int, payload: bytes) -> None:
         hub = self._fleet.hub
@@ -163,6 +202,7 @@ class Mishaps:
         """The storm is over: everything is there again, and nothing waits for anybody."""
         fleet = self._fleet
         fleet.wire.lift_all()
+        fleet.hurry = True
         fleet.pool.away = False
         if not fleet.redis.up:
             fleet.bring_up_redis()

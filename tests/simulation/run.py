@@ -3,7 +3,7 @@
 import logging
 import random
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from unittest import mock
 
@@ -21,8 +21,8 @@ from workers.ledger_job import store_events
 
 DRAINS_MAX = 20
 
-Plant = Callable[[Fleet], None]
-"""Changes a fleet before it starts: a planted fault."""
+Plant = Callable[[Fleet], AbstractContextManager[None]]
+"""Changes a fleet, or the code that it runs, for as long as a run lasts: a planted fault."""
 
 
 @dataclass
@@ -44,11 +44,10 @@ def run(schedule: Schedule, side: RealSide, plant: Plant | None = None) -> Outco
     """Runs a schedule."""
     with _same_each_time(schedule.seed):
         fleet = Fleet(schedule.seed, side)
-        if plant is not None:
-            plant(fleet)
         outcome = Outcome(schedule)
         try:
-            fleet.loop.run_until_complete(_run(fleet, schedule, outcome))
+            with nullcontext() if plant is None else plant(fleet):
+                fleet.loop.run_until_complete(_run(fleet, schedule, outcome))
         except Violation as violation:
             outcome.violation = str(violation)
         except Stalled as stalled:

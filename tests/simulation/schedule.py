@@ -21,7 +21,7 @@ UserAct = Literal["create", "stop", "keep", "start", "edit", "delete", "kill_all
 FaultKind = Literal[
     "kill", "pause", "cut", "kill_hub", "redis_crash", "redis_loss", "redis_lost", "postgres_away",
     "postgres_dropped", "job_lost", "job_twice", "job_late", "lease_lost", "clock_ahead",
-    "poison_command", "poison_row", "poison_plan", "orderly_stop",
+    "poison_command", "poison_row", "poison_plan", "orderly_stop", "two_owners",
 ]  # fmt: skip
 FAULTS: tuple[FaultKind, ...] = get_args(FaultKind)
 
@@ -99,7 +99,24 @@ def _users(rng: random.Random) -> list[Step]:
 def _faults(rng: random.Random, kinds: Sequence[FaultKind]) -> list[Step]:
     # Few kinds at a time: a run in which all goes wrong at once hides one fault behind another.
     few = rng.sample(list(kinds), min(len(kinds), rng.choice((1, 2, 2, 3, 4, 6))))
-    return [_fault(rng, rng.choice(few)) for _ in range(rng.choice((1, 2, 3, 4, 6, 8)))]
+    steps = [_fault(rng, rng.choice(few)) for _ in range(rng.choice((1, 2, 3, 4, 6, 8)))]
+    if "redis_loss" in kinds and rng.random() < 0.25:
+        steps += _crash_after_something(rng)
+    return steps
+
+
+def _crash_after_something(rng: random.Random) -> list[Step]:
+    """Redis forgets what was done last, and what saw it stands still until it is up again."""
+    at, loss_s = _moment(rng), rng.uniform(0.3, 1.2)
+    crash = Step(at, "redis_loss", 0, rng.uniform(0.05, 1.0), loss_s=loss_s)
+    shortly_before = at - rng.uniform(0.0, loss_s)
+    act: UserAct | FaultKind = rng.choice(("pause", "stop", "start", "kill"))
+    if act in {"stop", "start"}:
+        acts = [Step(shortly_before, act, agent) for agent in range(AGENTS - 3)]
+        return [*rng.sample(acts, 3), crash]
+    who, on = rng.randrange(WORKERS), rng.choice(("read_events", "commit", "HGETALL", "COMMIT"))
+    pause_s = rng.uniform(2.0, 5.0) if act == "pause" else 0.0
+    return [Step(shortly_before, act, who, pause_s, 0, on, rng.random() < 0.7), crash]
 
 
 def _fault(rng: random.Random, kind: FaultKind) -> Step:
@@ -113,6 +130,7 @@ def _fault(rng: random.Random, kind: FaultKind) -> Step:
         "job_late": lambda: rng.uniform(0.5, 4.0),
         "clock_ahead": lambda: rng.uniform(0.5, 8.0),
         "orderly_stop": lambda: rng.uniform(0.5, 3.0),
+        "two_owners": lambda: rng.uniform(1.0, 5.0),
     }.get(kind, lambda: 0.0)()
     if kind in {"kill", "pause", "cut", "kill_hub"}:
         return Step(

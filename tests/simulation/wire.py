@@ -75,6 +75,10 @@ class Wire:
         slow = self._rng.random()
         return self._rng.random() * (0.0008 if slow < 0.97 else 0.03 if slow < 0.998 else 0.4)
 
+    def is_torn(self) -> bool:
+        """Whether a pipeline comes to the server in pieces."""
+        return not self.calm and self._rng.random() < 0.03
+
     async def before(self, what: Collection[str]) -> None:
         """Called in front of every exchange. Raises OSError where the way is cut."""
         if self.over:
@@ -145,7 +149,10 @@ class RedisLink:
     async def send(self, session: Session, commands: Sequence[Command]) -> None:
         what = {self._name(command) for command in commands}
         await self._wire.before(what)
-        for command in commands:
+        torn = len(commands) > 1 and self._wire.is_torn()
+        for number, command in enumerate(commands):
+            if torn and number and not self._wire.over:
+                await pass_time(self._wire.travel_s())  # others get in between
             session.send(command)
         try:
             await self._wire.after(what)
