@@ -40,6 +40,8 @@ sim: $(VENV)/dev.stamp ## storms over a simulated fleet: SEEDS=2000 FIRST=0 FAUL
 
 test-docker: $(VENV)/dev.stamp ## those that need Docker: images, docker compose, containers for agents
 	@$(BIN)/pytest -n 0 -m docker $(ARGS) tests/docker
+sim-faults: $(VENV)/dev.stamp ## the same with one rule of the design taken out after the other
+	@$(BIN)/python -m tests.simulation --planted $(ARGS)
 
 check: $(VENV)/dev.stamp ## style and types, as strict as they get
 	@$(BIN)/ruff check .
