@@ -46,7 +46,7 @@ async def recovery_lock(database: Database, shard: int) -> AsyncIterator[None]:
             await con.execute("SELECT pg_advisory_unlock($1, $2)", RECOVERY_LOCK, shard)
 
 
-async def recover_shard(database: Database, store: ShardStore, shard: int, now_slot: int) -> bool:
+async def recover_shard(database: Database, store: ShardStore, shard: int) -> bool:
     """Opens a shard that is new, or whose Redis was restarted or lost. Safe to repeat.
 
     Returns True when the shard is open afterwards by this call, False when it was open already
@@ -61,6 +61,9 @@ async def recover_shard(database: Database, store: ShardStore, shard: int, now_s
         seen = await store.read(shard)
         if seen is not None and seen.head.run_id == run_id:
             return False
+        # By the clock of Redis: a process whose own stands wrong would open the shard in an hour to
+        # come, and nothing would be committed until then.
+        now_slot = await store.now_slot()
         progress = await shards.set_run_id(database, shard, run_id, emptied=seen is None)
         newest = await shards.newest_rows(database, shard)
         try:
@@ -106,10 +109,12 @@ def recovered_state(
     schema = max([schema, *schemas, *([] if seen is None else [seen.head.schema])])
     if seen is None:
         # Nothing is left of the head, nor of the frames: no slot before this one can be run. What
-        # was covered after the last event is not known; its ticks count as missed.
-        slot = now_slot - 1
+        # was covered after the last event is not known; its ticks count as missed. An event of
+        # this very slot is on record where loss and recovery fall into it.
+        slot = max(now_slot - 1, progress.slot)
         rested = progress.rested_slot == progress.slot
-        lost = () if not progress.slot else (SkippedRange(progress.slot + 1, slot, rested),)
+        lost = (SkippedRange(progress.slot + 1, slot, rested),) if progress.slot else ()
+        lost = lost if slot > progress.slot else ()
         head = Head(progress.version + 1, slot, None, schema, run_id, lost, 0, paused=False)
         return ShardState(head, rows, ())
     head = Head(

@@ -299,6 +299,11 @@ class ShardStore:
         if members:
             await command(self.redis, "SADD", keys.shards(), *members)
 
+    async def now_slot(self) -> int:
+        """The slot that now is, asked of Redis itself."""
+        seconds, _ = await self.redis.time()
+        return int(seconds)
+
     async def run_id(self) -> str:
         """The id of the Redis process; a restart or a failover changes it."""
         info = await self.redis.info("server")

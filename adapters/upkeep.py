@@ -128,7 +128,7 @@ async def drop_keys(store: ShardStore, shard: int) -> None:
 
 
 async def rebuild_shard(
-    database: Database, store: ShardStore, shard: int, now_slot: int, *, thaw: bool = False
+    database: Database, store: ShardStore, shard: int, *, thaw: bool = False
 ) -> int:
     """The shard from the record alone, whatever Redis holds of it; how many events were given up.
 
@@ -150,7 +150,7 @@ async def rebuild_shard(
         elif thaw:
             await quarantine.give_up(database, shard, [], "")
         await drop_keys(store, shard)
-    await recover_shard(database, store, shard, now_slot)
+    await recover_shard(database, store, shard)
     return given_up
 
 
@@ -166,9 +166,7 @@ async def _give_up(database: Database, store: ShardStore, shard: int, why: str) 
     return count
 
 
-async def reshard(
-    database: Database, store: ShardStore, now_slot: int, wanted: int | None = None
-) -> Resharded:
+async def reshard(database: Database, store: ShardStore, wanted: int | None = None) -> Resharded:
     """New places for all agents, packed by plan, in as many shards as they want or as are wanted.
 
     The pool stands still for the time it takes; the slots meanwhile count as paused. Numbers of
@@ -203,7 +201,7 @@ async def reshard(
         await command(store.redis, "SREM", keys.shards(), *before, -1)
     after = sorted({move.shard for move in moves})
     for shard in after:
-        await recover_shard(database, store, shard, now_slot)
+        await recover_shard(database, store, shard)
     return Resharded(before, after, len(moves))
 
 

@@ -164,7 +164,7 @@ async def _push_all(hub: Hub, told: Sequence[Agent]) -> list[Pushed]:
     pushed = await hub.shards.push_all(commands)
     lost = [i for i, each in enumerate(pushed) if each is None]
     for shard in sorted({told[i].shard for i in lost}):
-        await recover_shard(hub.database, hub.shards, shard, hub.clock.slot())
+        await recover_shard(hub.database, hub.shards, shard)
     for i, again in zip(lost, await hub.shards.push_all([commands[i] for i in lost]), strict=True):
         pushed[i] = again
     found = [each for each in pushed if each is not None]
@@ -195,8 +195,7 @@ async def send_command(hub: Hub, agent: Agent) -> Pushed:
         async with away_as_error():
             pushed = await hub.shards.push(agent.shard, payload)
             if pushed is None:
-                slot = hub.clock.slot()
-                await recover_shard(hub.database, hub.shards, agent.shard, slot)
+                await recover_shard(hub.database, hub.shards, agent.shard)
                 pushed = await hub.shards.push(agent.shard, payload)
     except ShardFull as error:
         raise away("the shard's inbox") from error

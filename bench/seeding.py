@@ -79,7 +79,7 @@ async def seed(stack: Stack, fleet: Fleet, owner: UUID | None = None) -> float:
         placed = await agents_bulk.create_agents_bulk(stack.database, block)
         shards.update(agent.shard for agent in placed)
     for shard in sorted(shards):
-        await recover_shard(stack.database, stack.shards, shard, int(time.time()))
+        await recover_shard(stack.database, stack.shards, shard)
     return time.monotonic() - began
 
 

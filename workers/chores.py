@@ -58,7 +58,7 @@ async def _push_to(pool: PoolContext, shard: int, lacking: list[Agent]) -> None:
     """
     found = await pool.shards.read_some(shard, [agent.row for agent in lacking])
     if found is None:
-        await recover_shard(pool.database, pool.shards, shard, pool.clock.slot())
+        await recover_shard(pool.database, pool.shards, shard)
         return
     seen = {row: int(record["epoch"]) for row, record in found[1].items()}
     lost = [agent for agent in lacking if agent.epoch > seen.get(agent.row, 0)]

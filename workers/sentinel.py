@@ -125,7 +125,7 @@ class Sentinel:
     async def _recover_and_seed(self, shard: int) -> bool:
         pool = self.pool
         try:
-            opened = await recover_shard(pool.database, pool.shards, shard, pool.clock.slot())
+            opened = await recover_shard(pool.database, pool.shards, shard)
         except SchemaUnknown as error:
             pool.step_aside(str(error))
             return False

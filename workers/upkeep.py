@@ -74,13 +74,12 @@ class Upkeep:
 
         async def one(shard: int) -> bool:
             async with limit:
-                now_slot = self.clock.slot()
                 if from_record:
-                    await rebuild_shard(self.database, self.store, shard, now_slot)
+                    await rebuild_shard(self.database, self.store, shard)
                     opened = True
                 else:
-                    opened = await recover_shard(self.database, self.store, shard, now_slot)
-                await self.queue.enqueue(jobs.catch_up(shard, now_slot))
+                    opened = await recover_shard(self.database, self.store, shard)
+                await self.queue.enqueue(jobs.catch_up(shard, self.clock.slot()))
                 return opened
 
         numbers = await self.known(asked)
@@ -91,15 +90,14 @@ class Upkeep:
     async def thaw(self, asked: Sequence[int]) -> None:
         """Opens frozen shards from the record; what contradicts it goes to quarantine."""
         for shard in await self.known(asked):
-            now_slot = self.clock.slot()
-            left = await rebuild_shard(self.database, self.store, shard, now_slot, thaw=True)
-            await self.queue.enqueue(jobs.catch_up(shard, now_slot))
+            left = await rebuild_shard(self.database, self.store, shard, thaw=True)
+            await self.queue.enqueue(jobs.catch_up(shard, self.clock.slot()))
             print(f"shard {shard} goes on from the record; {left} events went to quarantine")
 
     async def reshard(self, wanted: int | None) -> None:
         """New places for all agents."""
         began = time.monotonic()
-        done = await reshard(self.database, self.store, self.clock.slot(), wanted)
+        done = await reshard(self.database, self.store, wanted)
         for shard in done.after:
             await self.queue.enqueue(jobs.catch_up(shard, self.clock.slot()))
         took_s = time.monotonic() - began

@@ -236,6 +236,11 @@ def _trade(
     event = fact.event
     if event.kind not in {"opened", "closed"}:
         return None
+    # A row that was damaged may trade what cannot be: that is one agent's matter. Compared with the
+    # record it would stand as a contradiction, and freeze everybody of its shard.
+    if event.side not in {-1, 1} or event.leverage < 1 or not event.quantity > 0:
+        said = f"side {event.side}, quantity {event.quantity}, leverage {event.leverage}"
+        raise Unstorable(f"no position can have {said}")
     trade_id, entry_price, fees = own_id, event.price, event.fee_usd
     open_reason, opened_slot = event.reason, event.slot
     exit_price = pnl_usd = close_reason = closed_at = None

@@ -64,6 +64,18 @@ def test_an_empty_redis_goes_on_from_the_record() -> None:
     assert state.head.run_id == "new"
 
 
+@pytest.mark.parametrize("stored", [NOW, NOW + 3])
+def test_an_empty_redis_never_goes_back_before_what_is_on_record(stored: int) -> None:
+    """Loss and recovery within the slot of an event, or a Redis whose clock was set back."""
+    head = recovered(None, progress(version=41, slot=stored), [on_record(3, 12)]).head
+    assert (head.slot, head.skipped) == (stored, ())
+
+
+def test_an_event_of_the_slot_before_leaves_nothing_to_miss() -> None:
+    head = recovered(None, progress(version=41, slot=NOW - 1), [on_record(3, 12)]).head
+    assert (head.slot, head.skipped) == (NOW - 1, ())
+
+
 def test_a_restart_that_lost_nothing_keeps_its_rows() -> None:
     state = recovered(
         in_redis(table(3, 12)), progress(version=4, slot=NOW - 21), [on_record(3, 12)]

@@ -95,9 +95,7 @@ class TestPool:
         """Brings a wanted state to its row."""
         pushed = await self.pool.shards.push(agent.shard, payload_of(agent))
         if pushed is None:
-            await recover_shard(
-                self.pool.database, self.pool.shards, agent.shard, self.pool.clock.slot()
-            )
+            await recover_shard(self.pool.database, self.pool.shards, agent.shard)
             await self.pool.queue.enqueue(jobs.catch_up(agent.shard, self.pool.clock.slot()))
         else:
             await self.pool.queue.enqueue(jobs.wake(agent.shard, pushed.number, pushed.stamp))

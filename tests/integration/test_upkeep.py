@@ -68,7 +68,7 @@ async def test_agents_go_on_in_their_new_places(pool: TestPool) -> None:
     made = [await pool.create(strategy_params={"threshold": 0.01}, **TIGHT) for _ in range(5)]
     await traded(pool, made[0], 1)
     first = made[0].created_at.timestamp()
-    done = await reshard(pool.pool.database, pool.pool.shards, pool.pool.clock.slot(), 2)
+    done = await reshard(pool.pool.database, pool.pool.shards, 2)
     assert (done.agents, len(done.after)) == (5, 2)
     assert not set(done.before) & set(done.after)
     moved = [await found(pool, agent) for agent in made]
@@ -209,7 +209,7 @@ async def store_rest(pool: TestPool, agent: Agent) -> None:
 async def test_a_late_command_for_an_old_place_finds_nothing(pool: TestPool) -> None:
     agent = await pool.create()
     await pool.ticked(agent)
-    await reshard(pool.pool.database, pool.pool.shards, pool.pool.clock.slot())
+    await reshard(pool.pool.database, pool.pool.shards)
     assert await pool.pool.shards.push(agent.shard, payload_of(agent)) is None
     assert not await command(pool.pool.state_redis, "EXISTS", keys.shard_inbox(agent.shard))
 
@@ -226,8 +226,7 @@ async def test_a_shard_is_rebuilt_from_the_record(pool: TestPool) -> None:
     agent = await pool.create(strategy_params={"threshold": 0.01}, **TIGHT)
     await traded(pool, agent, 1)
     before = await trades(pool, agent)
-    slot = pool.pool.clock.slot()
-    assert await rebuild_shard(pool.pool.database, pool.pool.shards, agent.shard, slot) == 0
+    assert await rebuild_shard(pool.pool.database, pool.pool.shards, agent.shard) == 0
     await traded(pool, agent, len(before) + 1)
     after = await trades(pool, agent)
     assert [trade.id for trade in after[: len(before)]] == [trade.id for trade in before]
@@ -251,11 +250,11 @@ async def test_a_frozen_shard_goes_on_from_the_record_when_thawed(pool: TestPool
     database, store = pool.pool.database, pool.pool.shards
     on_record = await trades(pool, agent)
     with pytest.raises(Frozen):
-        await rebuild_shard(database, store, agent.shard, pool.pool.clock.slot())
+        await rebuild_shard(database, store, agent.shard)
     # refused, so nothing has changed: the pool opens the shard again
     assert await frozen()
 
-    given_up = await rebuild_shard(database, store, agent.shard, pool.pool.clock.slot(), thaw=True)
+    given_up = await rebuild_shard(database, store, agent.shard, thaw=True)
     assert given_up > 0
     assert not await frozen()
     async with connection(database) as con:
@@ -284,8 +283,7 @@ async def test_an_event_stream_without_a_head_is_nobodys(pool: TestPool) -> None
     await command(
         redis, "XADD", keys.shard_events(agent.shard), f"{10**9}-1", "e", b"of a lost version"
     )
-    slot = pool.pool.clock.slot()
-    assert await recover_shard(pool.pool.database, pool.pool.shards, agent.shard, slot)
+    assert await recover_shard(pool.pool.database, pool.pool.shards, agent.shard)
     pool.start()
     before = len(await trades(pool, agent))
     await traded(pool, agent, before)

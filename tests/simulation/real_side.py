@@ -8,6 +8,7 @@ from collections.abc import Coroutine
 from typing import Any, TypeAlias, TypeVar
 
 import asyncpg
+import uvloop
 from tortoise.context import TortoiseContext
 
 from adapters.db.connection import CONNECTION_NAME, parse_address, tortoise_config
@@ -31,7 +32,7 @@ class RealSide:
 
     def __init__(self, url: str) -> None:
         self.address = parse_address(url)
-        self._loop = asyncio.new_event_loop()
+        self._loop = uvloop.new_event_loop()
         self._loop.set_exception_handler(lambda *_: None)  # says that a lost client was at work
         self._idle: list[Real] = []
         self.context, self.client = self.run(self._orm())

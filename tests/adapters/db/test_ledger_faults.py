@@ -221,6 +221,22 @@ async def test_numbers_that_cannot_be_kept_exactly_go_to_quarantine(
     assert (now.status, now.status_detail) == ("stopped", "by_user")
 
 
+@pytest.mark.parametrize("fill", [{"side": 5}, {"side": 0}, {"quantity": 0.0}, {"leverage": 0}])
+async def test_a_fill_that_no_position_can_have_is_its_agents_matter_alone(
+    world: World, fill: dict[str, float]
+) -> None:
+    """A damaged row closes once more what is closed: compared, it would freeze the shard."""
+    agent = await world.agent()
+    story = Story(agent)
+    events = [story.created(), story.opened(), story.closed()]
+    await store_events(world.db, [batch(agent.shard, 0, events)])
+    again = msgspec.structs.replace(decode_event(story.closed()), **fill)
+    result = await store_events(world.db, [batch(agent.shard, 1, [encode_event(again)])])
+    outcome = result.shards[agent.shard]
+    assert (outcome.frozen, outcome.stored, outcome.quarantined) == (None, 0, 1)
+    assert len(await world.ask("SELECT * FROM trades")) == 1
+
+
 async def test_events_of_an_agent_that_does_not_hold_the_row_go_to_quarantine(
     world: World,
 ) -> None:
