@@ -22,8 +22,12 @@ from workers.plan_columns import PlanColumns, WindowColumns, WindowsSeen, decode
 
 logger = logging.getLogger(__name__)
 
+PLAN_ID_MAX = 2**22
+"""Ids are given out one by one; a larger one is that of a damaged row, and no table is made so long
+for it."""
 SLOT_TABLES_KEPT = 70
 """Slots whose tables stay in memory: a catch-up reaches back 60."""
+NOT_KNOWN = "plan {} is not known"
 CANDLES_KEPT = 3
 """Slots whose candles stay in memory, 24 kB a window: shards tick half a second apart at most."""
 
@@ -89,7 +93,7 @@ class PlanBook:
 
         late: the slot is over, so somebody has probably stored its signals already.
         """
-        wanted = plan_ids[plan_ids > 0]
+        wanted = plan_ids[(plan_ids > 0) & (plan_ids <= PLAN_ID_MAX)]
         table = self._table_of(frame, int(wanted[-1]) + 1 if len(wanted) else 1)
         async with table.lock:
             missing = wanted[~table.known[wanted]]
@@ -97,13 +101,15 @@ class PlanBook:
                 await self._learn(missing)
                 self._see(table, missing)
                 await self._signal(table, missing, late)
+        for plan_id in plan_ids[plan_ids > PLAN_ID_MAX].tolist():
+            table.failed[plan_id] = NOT_KNOWN.format(plan_id)
         return table
 
     async def symbols(self, plan_ids: Ints) -> Ints:
         """A number for the symbol of each of these plans (ascending), by plan id; the same for two
         plans of one symbol, below 0 for one that is not known.
         """
-        wanted = plan_ids[plan_ids > 0]
+        wanted = plan_ids[(plan_ids > 0) & (plan_ids <= PLAN_ID_MAX)]
         if len(wanted):
             self._plans.make_room(int(wanted[-1]) + 1)
             await self._learn(wanted)
@@ -315,7 +321,7 @@ class PlanBook:
         said = self._plans.said
         for plan_id in failed:
             unknown = plan_id not in self._plans.plans
-            words = f"plan {plan_id} is not known" if unknown else "the strategy failed"
+            words = NOT_KNOWN.format(plan_id) if unknown else "the strategy failed"
             table.failed[plan_id] = said.get(plan_id, words)
         for plan_id in unable:
             words = "the strategy cannot run on its candles"

@@ -31,7 +31,7 @@ logger = logging.getLogger(__name__)
 GRACE_S = 0.5
 """A shard whose next due slot is older than this has lost its chain."""
 RECORD_EVERY_S = 5.0
-"""How often the directory of shards is compared with PostgreSQL."""
+"""How often the directory of shards is compared with PostgreSQL, while Redis stays the same."""
 REPORT_TTL_S = 30
 FRAMES_AHEAD = 3
 """Frames that are ordered in advance: as many slots as pass before the partitions of a worker that
@@ -50,6 +50,8 @@ class Sentinel:
         self.owned: set[int] = set()
         self._recovering: dict[int, asyncio.Task[bool]] = {}
         self._recorded_at = 0.0
+        self._recorded_run = ""
+        """The run of Redis for which the directory has been compared."""
         self._looking: asyncio.Task[None] | None = None
 
     async def beat(self) -> tuple[set[int], set[int]]:
@@ -77,21 +79,25 @@ class Sentinel:
 
     async def watch(self, taken: Iterable[int]) -> None:
         """Mends what has stalled in the partitions owned."""
+        run_id = await self.pool.shards.run_id()
+        if run_id != self.pool.run_id:
+            await self.pool.clock.refresh()  # it may be another server, with a clock of its own
+            self.pool.see_run(run_id)
         if 0 in self.owned:
-            self._look_into_the_record()
+            self._look_into_the_record(run_id)
             await self._keep_chains()
         every = await self.pool.shards.open_shards()
         shards = [shard for shard in every if partition_of(shard) in self.owned]
-        waiting = await self._keep_ticking(shards, set(taken)) if shards else {}
+        waiting = await self._keep_ticking(shards, set(taken), run_id) if shards else {}
         self.pool.backlog.note(waiting, len(every))
 
-    async def _keep_ticking(self, shards: list[int], taken: set[int]) -> dict[int, int]:
+    async def _keep_ticking(
+        self, shards: list[int], taken: set[int], run_id: str
+    ) -> dict[int, int]:
         """Seeds shards that are late or have commands waiting; recovers those without a head.
 
         Answers how many events of each wait for the ledger.
         """
-        run_id = await self.pool.shards.run_id()
-        self.pool.see_run(run_id)
         pipe = self.pool.state_redis.pipeline(transaction=False)
         for shard in shards:
             pipe.hmget(keys.shard_head(shard), ["run_id", "next_due", "slot"])
@@ -140,17 +146,18 @@ class Sentinel:
             await pool.queue.enqueue(jobs.catch_up(shard, pool.clock.slot()))
         return opened
 
-    def _look_into_the_record(self) -> None:
-        """Starts the comparison when it is time. PostgreSQL may take its time to be away, and
-        frames and late shards do not wait for it.
+    def _look_into_the_record(self, run_id: str) -> None:
+        """Starts the comparison when it is time, at once after a restart of Redis. PostgreSQL may
+        take its time to be away, and frames and late shards do not wait for it.
         """
         now = self.pool.clock.now()
         looking = self._looking is not None and not self._looking.done()
-        if now - self._recorded_at >= RECORD_EVERY_S and not looking:
+        due = now - self._recorded_at >= RECORD_EVERY_S or run_id != self._recorded_run
+        if due and not looking:
             self._recorded_at = now
-            self._looking = asyncio.create_task(self._keep_directory())
+            self._looking = asyncio.create_task(self._keep_directory(run_id))
 
-    async def _keep_directory(self) -> None:
+    async def _keep_directory(self, run_id: str) -> None:
         """Shards that PostgreSQL has and the directory lacks: Redis was lost, or one is new."""
         try:
             on_record = await shard_records.all_shards(self.pool.database)
@@ -160,6 +167,7 @@ class Sentinel:
         try:
             missing = {s.shard for s in on_record} - set(await self.pool.shards.open_shards())
             await self.pool.shards.add_to_directory(missing)
+            self._recorded_run = run_id
         except AWAY as error:
             logger.warning("Redis does not answer, its directory of shards waits: %s", error)
 

@@ -139,9 +139,11 @@ async def holders_of(con: Connection, places: Iterable[Place]) -> dict[Place, Ho
 
 
 async def plan_words(con: Connection, ids: Iterable[int]) -> dict[int, tuple[str, str]]:
-    """(symbol, strategy) of these plans."""
+    """(symbol, strategy) of these plans; unknown ones are left out, as a damaged row may name."""
     found = await con.fetch(
-        "SELECT id, symbol, strategy FROM plans WHERE id = ANY($1)", sorted(ids)
+        # bigint: an id of a row has 32 bits and no sign, which an integer cannot hold
+        "SELECT id, symbol, strategy FROM plans WHERE id = ANY($1::bigint[])",
+        sorted(ids),
     )
     return {row["id"]: (row["symbol"], row["strategy"]) for row in found}
 

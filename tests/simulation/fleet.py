@@ -5,6 +5,7 @@ connections and the loop are the simulation's. A process that ends is started ag
 does.
 """
 
+import asyncio
 import hashlib
 import logging
 import random
@@ -12,6 +13,7 @@ from collections.abc import Callable, Coroutine
 from importlib.resources import files
 from types import SimpleNamespace
 from typing import Any, cast
+from unittest import mock
 from uuid import UUID
 
 from arq.connections import ArqRedis
@@ -23,12 +25,15 @@ from adapters.redis_client import AWAY, Redis
 from adapters.redis_clock import RedisClock
 from adapters.settings import Settings
 from adapters.shard_store import ShardStore
+from adapters.tokens import AccessTokens
+from api.api_keys import ApiKeys
 from api.clock import HubClock
 from api.command_desk import CommandDesk
 from api.directory import AgentDirectory
 from api.hub import Hub
 from api.known_plans import KnownPlans
 from api.live import LiveFeed
+from api.logins import Logins
 from api.sights import Sights
 from engine.rows import ROW_SCHEMA
 from tests.servers.memory_redis import MemoryRedis
@@ -113,13 +118,15 @@ class Fleet:
         self.pool = Pool(side, self.wire)
         self.row_schema = ROW_SCHEMA
         self.said: list[str] = []
+        self.watched = False
+        """Somebody will watch, so the hub follows what happens. It costs half as much again."""
         self.hub: Hub | None = None
         self.lives: list[Life] = []
         self.serving: dict[Process, WorkerProcess] = {}
         self._stopped = 0
         self.hurry = False
         """The storm is over: an orderly stop ends at once."""
-        self._kept = Keyspace(self.redis.now)
+        self.kept = Keyspace(self.redis.now)
         self._lay_record()
 
     def _lay_record(self) -> None:
@@ -165,10 +172,12 @@ class Fleet:
     def _clock(self, redis: Redis) -> RedisClock:
         process = present_process()
 
-        def now() -> float:
-            return self.loop.now + process.clock_ahead_s
+        def monotonic() -> float:
+            return self.loop.now + process.slept_s
 
-        return RedisClock(redis, monotonic=now, wall=now)
+        return RedisClock(
+            redis, monotonic=monotonic, wall=lambda: monotonic() + process.clock_ahead_s
+        )
 
     async def _work(self) -> None:
         """What workers/__main__ does."""
@@ -210,33 +219,31 @@ class Fleet:
         broadcasts = Broadcasts(redis)
         directory = AgentDirectory(database, redis, broadcasts)
         live = LiveFeed(broadcasts, shards, sights, database, directory)
+        logins = Logins(broadcasts, redis, database, ApiKeys(database, broadcasts))
         await clock.measure()
-        parts = SimpleNamespace(
-            settings=SETTINGS,
-            database=database,
-            state_redis=redis,
-            shards=shards,
-            plans=KnownPlans(),
-            desk=CommandDesk(database, redis, shards, directory, JobQueue(self.open_redis())),
-            directory=directory,
-            clock=clock,
-            symbols=SYMBOLS,
-            sights=sights,
-            live=live,
-        )
-        self.hub = cast(Hub, parts)
+        hub = mock.create_autospec(Hub, instance=True)  # what is not asked for here is not there
+        hub.settings, hub.symbols = SETTINGS, SYMBOLS
+        hub.database, hub.state_redis, hub.shards = database, redis, shards
+        queue = JobQueue(self.open_redis())
+        hub.desk = CommandDesk(database, redis, shards, directory, queue)
+        hub.plans, hub.directory, hub.clock = KnownPlans(), directory, clock
+        hub.sights, hub.live, hub.logins = sights, live, logins
+        hub.tokens = AccessTokens(["simulated " * 4])
+        self.hub = cast(Hub, hub)
+        if self.watched:
+            await asyncio.gather(clock.keep(), broadcasts.run(), live.run())
         await clock.keep()
 
     def crash_redis(self, kept: Keyspace, down_s: float) -> None:
         """Ends Redis; it comes up again with what was kept, as another run."""
         self.redis.crash()
-        self._kept = kept
+        self.kept = kept
         self.loop.call_later(down_s, self.bring_up_redis)
 
     def bring_up_redis(self) -> None:
         """Starts Redis if it is down."""
         if not self.redis.up:
-            self.redis.start(self._new_run_id(), self._kept)
+            self.redis.start(self._new_run_id(), self.kept)
 
     def stop_in_order(self, for_s: float) -> None:
         """As `artic up` ends: the workers stop, then the shards are paused; later all goes on."""

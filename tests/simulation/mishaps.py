@@ -53,7 +53,8 @@ class Mishaps:
         fleet.loop.call_at(fleet.began + step.at, self._do, step)
 
     def _keep(self, step: Step) -> None:
-        self._kept[step] = self._fleet.redis.keys.snapshot()
+        fleet = self._fleet
+        self._kept[step] = fleet.redis.keys.snapshot() if fleet.redis.up else fleet.kept
 
     def _do(self, step: Step) -> None:
         if not step.is_fault and step.kind not in {"again", "old"}:
@@ -72,11 +73,15 @@ class Mishaps:
                 self._fleet.pool.away = True
                 self._fleet.pool.drop_all()
                 self._fleet.loop.call_later(step.seconds, self._postgres_back)
+            case "slow_network":
+                self._fleet.wire.slow_until = self._fleet.loop.now + step.seconds
             case "postgres_dropped":
                 self._fleet.pool.drop_all()
             case "clock_ahead":
                 process = self._fleet.worker_life(step.who).process
                 process.clock_ahead_s += HOUR_S
+                if step.who % 2:
+                    process.slept_s += HOUR_S
                 self._fleet.loop.call_later(step.seconds, self._clock_right, process)
             case _:
                 self._do_to_keys(step)
@@ -202,6 +207,7 @@ class Mishaps:
         """The storm is over: everything is there again, and nothing waits for anybody."""
         fleet = self._fleet
         fleet.wire.lift_all()
+        fleet.wire.slow_until = 0.0
         fleet.hurry = True
         fleet.pool.away = False
         if not fleet.redis.up:

@@ -9,17 +9,21 @@ from unittest import mock
 
 from adapters import redis_keys as keys
 from adapters.redis_client import command
+from api.live import CHECK_EVERY_S
 from tests.simulation.checks import check_alive, check_record
 from tests.simulation.fleet import Fleet
 from tests.simulation.mishaps import Mishaps
 from tests.simulation.real_side import RealSide
-from tests.simulation.schedule import CALM_S, QUIET_S, STORM_S, Schedule, shrink
+from tests.simulation.schedule import CALM_S, QUIET_S, Schedule, shrink
 from tests.simulation.users import Users
 from tests.simulation.virtual_loop import Stalled, pass_time
 from tests.simulation.witness import SHARDS, Violation, Witness
 from workers.ledger_job import store_events
 
 DRAINS_MAX = 20
+LOOK_S = 0.5
+CAUGHT_UP_S = CHECK_EVERY_S + 5
+"""A hub that has missed a message asks the record after so long, if nothing else comes."""
 
 Plant = Callable[[Fleet], AbstractContextManager[None]]
 """Changes a fleet, or the code that it runs, for as long as a run lasts: a planted fault."""
@@ -80,24 +84,49 @@ async def _run(fleet: Fleet, schedule: Schedule, outcome: Outcome) -> None:
     fleet.redis.witness = witness
     users = Users(fleet, schedule.seed)
     mishaps = Mishaps(fleet, users, witness, schedule.seed)
+    fleet.watched = any(step.kind == "watch" for step in schedule.steps)
     fleet.start()
     for step in schedule.steps:
         mishaps.schedule(step)
-    await pass_time(CALM_S + STORM_S)
+    await pass_time(CALM_S + schedule.storm_s)
     mishaps.end()
-    await pass_time(QUIET_S)
+    await _recover(fleet, witness)
+    await _catch_up(fleet, users)
     fleet.wire.calm = True
-    await check_alive(fleet, witness)
     fleet.kill_all()
     await _drain(fleet)
     fills = await check_record(fleet, witness, users.promises)
+    for client in users.clients.values():
+        client.check()
     outcome.counts = users.acts | {
+        "watched": sum(len(client.seen) for client in users.clients.values()),
         "fills": fills,
         "commits": sum(len(each.commits) for each in witness.shards.values()),
         "recoveries": sum(each.recoveries for each in witness.shards.values()),
         "mishaps": len(fleet.wire.sprung),
         **{f"refused: {word}": count for word, count in witness.refusals.items()},
     }
+
+
+async def _recover(fleet: Fleet, witness: Witness) -> None:
+    """Waits until everything is as it should be, which must not take long."""
+    since = int(fleet.loop.now)
+    while True:
+        await pass_time(LOOK_S)
+        try:
+            return await check_alive(fleet, witness, since)
+        except Violation:
+            if fleet.loop.now > since + QUIET_S:
+                raise
+
+
+async def _catch_up(fleet: Fleet, users: Users) -> None:
+    """Waits until whoever watches has seen everything at one moment."""
+    until = fleet.loop.now + CAUGHT_UP_S
+    while behind := [client for client in users.clients.values() if client.behind]:
+        if fleet.loop.now > until:
+            raise Violation(f"a client has seen {behind[0].last} messages, and no more comes")
+        await pass_time(LOOK_S / 5)
 
 
 async def _drain(fleet: Fleet) -> None:

@@ -5,23 +5,27 @@ Times are seconds from the start of the run. A step that meets nothing to act on
 
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
-CALM_S = 1.4
+CALM_S = 1.2
 """Before the first fault."""
-STORM_S = 10.0
-"""How long users act and faults happen; then everything may recover."""
-QUIET_S = 6.5
+STORMS_S = (2.0, 2.5, 3.0, 3.0, 4.0, 10.0)
+"""How long users act and faults happen. Mostly short: what one storm finds in ten seconds, three of
+three seconds find too; a few are long, for what builds up."""
+QUIET_S = 8.0
+"""How long it may take at most until everything has recovered."""
 
 AGENTS = 10
 WORKERS = 2
 
-UserAct = Literal["create", "stop", "keep", "start", "edit", "delete", "kill_all", "again", "old"]
+UserAct = Literal["create", "stop", "keep", "start", "edit", "delete", "kill_all", "again", "old",
+    "watch", "hang_up",
+]  # fmt: skip
 FaultKind = Literal[
     "kill", "pause", "cut", "kill_hub", "redis_crash", "redis_loss", "redis_lost", "postgres_away",
     "postgres_dropped", "job_lost", "job_twice", "job_late", "lease_lost", "clock_ahead",
-    "poison_command", "poison_row", "poison_plan", "orderly_stop", "two_owners",
+    "poison_command", "poison_row", "poison_plan", "orderly_stop", "two_owners", "slow_network",
 ]  # fmt: skip
 FAULTS: tuple[FaultKind, ...] = get_args(FaultKind)
 
@@ -70,6 +74,7 @@ class Schedule:
 
     seed: int
     steps: tuple[Step, ...]
+    storm_s: float = max(STORMS_S)
 
     def __str__(self) -> str:
         return "\n".join(map(str, self.steps))
@@ -78,36 +83,40 @@ class Schedule:
 def draw(seed: int, only: Sequence[FaultKind] | None = None) -> Schedule:
     """The schedule of a seed; only: with faults of these kinds alone."""
     rng = random.Random(f"schedule:{seed}")
-    steps = [*_users(rng), *_faults(rng, only or FAULTS)]
-    return Schedule(seed, tuple(sorted(steps, key=lambda step: step.at)))
+    storm_s = rng.choice(STORMS_S)
+    steps = [*_users(rng, storm_s), *_faults(rng, storm_s, only or FAULTS)]
+    return Schedule(seed, tuple(sorted(steps, key=lambda step: step.at)), storm_s)
 
 
-def _users(rng: random.Random) -> list[Step]:
+def _users(rng: random.Random, storm_s: float) -> list[Step]:
     steps = [Step(0.2 + 0.03 * agent, "create", agent) for agent in range(AGENTS - 3)]
     acts: list[UserAct] = [
         "create", "stop", "stop", "keep", "start", "start", "edit", "edit", "delete", "again",
         "old", "old",
     ]  # fmt: skip
-    for _ in range(rng.randrange(6, 16)):
+    for _ in range(round(rng.randrange(6, 16) * (0.4 + storm_s / 16))):
         act = rng.choice(acts)
-        steps.append(Step(_moment(rng), act, rng.randrange(AGENTS)))
+        steps.append(Step(_moment(rng, storm_s), act, rng.randrange(AGENTS)))
     if rng.random() < 0.2:
-        steps.append(Step(_moment(rng), "kill_all"))
+        steps.append(Step(_moment(rng, storm_s), "kill_all"))
+    if rng.random() < 0.25:
+        steps += [Step(0.3, "watch", 0), Step(_moment(rng, storm_s), "watch", 1)]
+        steps += [Step(_moment(rng, storm_s), "hang_up", rng.randrange(2)) for _ in range(2)]
     return steps
 
 
-def _faults(rng: random.Random, kinds: Sequence[FaultKind]) -> list[Step]:
+def _faults(rng: random.Random, storm_s: float, kinds: Sequence[FaultKind]) -> list[Step]:
     # Few kinds at a time: a run in which all goes wrong at once hides one fault behind another.
     few = rng.sample(list(kinds), min(len(kinds), rng.choice((1, 2, 2, 3, 4, 6))))
-    steps = [_fault(rng, rng.choice(few)) for _ in range(rng.choice((1, 2, 3, 4, 6, 8)))]
+    steps = [_fault(rng, storm_s, rng.choice(few)) for _ in range(rng.choice((1, 2, 3, 4, 6, 8)))]
     if "redis_loss" in kinds and rng.random() < 0.25:
-        steps += _crash_after_something(rng)
+        steps += _crash_after_something(rng, storm_s)
     return steps
 
 
-def _crash_after_something(rng: random.Random) -> list[Step]:
+def _crash_after_something(rng: random.Random, storm_s: float) -> list[Step]:
     """Redis forgets what was done last, and what saw it stands still until it is up again."""
-    at, loss_s = _moment(rng), rng.uniform(0.3, 1.2)
+    at, loss_s = _moment(rng, storm_s), rng.uniform(0.3, 1.2)
     crash = Step(at, "redis_loss", 0, rng.uniform(0.05, 1.0), loss_s=loss_s)
     shortly_before = at - rng.uniform(0.0, loss_s)
     act: UserAct | FaultKind = rng.choice(("pause", "stop", "start", "kill"))
@@ -119,8 +128,8 @@ def _crash_after_something(rng: random.Random) -> list[Step]:
     return [Step(shortly_before, act, who, pause_s, 0, on, rng.random() < 0.7), crash]
 
 
-def _fault(rng: random.Random, kind: FaultKind) -> Step:
-    at, who = _moment(rng), rng.randrange(6)
+def _fault(rng: random.Random, storm_s: float, kind: FaultKind) -> Step:
+    at, who = _moment(rng, storm_s), rng.randrange(6)
     seconds = {
         "pause": lambda: rng.choice((0.3, 1.2, 2.5, 5.0)) * rng.uniform(0.7, 1.3),
         "redis_crash": lambda: rng.uniform(0.05, 2.5),
@@ -131,6 +140,7 @@ def _fault(rng: random.Random, kind: FaultKind) -> Step:
         "clock_ahead": lambda: rng.uniform(0.5, 8.0),
         "orderly_stop": lambda: rng.uniform(0.5, 3.0),
         "two_owners": lambda: rng.uniform(1.0, 5.0),
+        "slow_network": lambda: rng.uniform(0.5, 3.0),
     }.get(kind, lambda: 0.0)()
     if kind in {"kill", "pause", "cut", "kill_hub"}:
         return Step(
@@ -140,8 +150,8 @@ def _fault(rng: random.Random, kind: FaultKind) -> Step:
     return Step(at, kind, who, seconds, loss_s=loss_s)
 
 
-def _moment(rng: random.Random) -> float:
-    return round(CALM_S + rng.random() * STORM_S, 3)
+def _moment(rng: random.Random, storm_s: float) -> float:
+    return round(CALM_S + rng.random() * storm_s, 3)
 
 
 def shrink(schedule: Schedule, fails: Callable[[Schedule], bool], tries: int = 150) -> Schedule:
@@ -153,13 +163,13 @@ def shrink(schedule: Schedule, fails: Callable[[Schedule], bool], tries: int = 1
     size = len(steps) // 2
     while size >= 1:
         for begin in range(0, len(steps), size):
-            shorter = Schedule(schedule.seed, steps[:begin] + steps[begin + size :])
+            shorter = replace(schedule, steps=steps[:begin] + steps[begin + size :])
             tries -= 1
             if tries < 0:
-                return Schedule(schedule.seed, steps)
+                return replace(schedule, steps=steps)
             if fails(shorter):
                 steps = shorter.steps
                 break
         else:
             size //= 2
-    return Schedule(schedule.seed, steps)
+    return replace(schedule, steps=steps)

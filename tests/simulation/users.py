@@ -16,6 +16,7 @@ from api.agent_bodies import read_configuration
 from api.agent_changes import create_body
 from api.errors import Problem
 from api.hub import Hub
+from tests.simulation.clients import Client
 from tests.simulation.fleet import OWNER, Fleet
 from tests.simulation.prices import SYMBOLS
 from tests.simulation.schedule import Step
@@ -41,9 +42,19 @@ class Users:
         self._seed = seed
         self.promises: list[Promise] = []
         self.acts: dict[str, int] = {}
+        self.clients: dict[int, Client] = {}
 
     def act(self, step: Step) -> None:
         """Starts what a step says, if there is a hub to ask."""
+        if step.kind == "watch":
+            self.clients[step.who] = Client(self._fleet, step)
+        elif step.kind == "hang_up":
+            if step.who in self.clients:
+                self.clients[step.who].hang_up()
+        else:
+            self._ask(step)
+
+    def _ask(self, step: Step) -> None:
         hub = self._fleet.hub
         if hub is not None:
             context = context_of(self._fleet.hub_life.process)
@@ -123,6 +134,12 @@ def _wishes(rng: random.Random) -> dict[str, Any]:
     }
     if rng.random() < 0.2:
         risk["max_session_loss_usd"] = rng.choice((1.0, 5.0))
+    if rng.random() < 0.3:
+        risk["trailing_stop_pct"] = rng.choice((0.1, 0.2, 0.5))
+    if rng.random() < 0.1:
+        risk["break_even_pct"] = rng.choice((0.05, 0.2))
+    if rng.random() < 0.1:
+        risk["max_drawdown_pct"] = rng.choice((1.0, 5.0))
     return {
         "strategy_name": "simple_momentum",
         "strategy_params": {

@@ -27,7 +27,9 @@ class Process:
         self.alive = True
         self.paused = False
         self.clock_ahead_s = 0.0
-        """How far its own clock is ahead of the virtual one."""
+        """How far the clock on its wall is ahead of the virtual one."""
+        self.slept_s = 0.0
+        """How far its monotonic clock is ahead: a machine that slept knows no better."""
         self.held: list[_Handle | _Timer] = []
         """Callbacks that came while it was paused."""
 

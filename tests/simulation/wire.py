@@ -20,6 +20,9 @@ from tests.simulation.virtual_loop import (
     present_process,
 )
 
+SLOW_S = 0.3
+"""An exchange takes so long at most while the network is slow."""
+
 Moment = Literal["before", "after"]
 Act = Literal["kill", "pause", "cut"]
 
@@ -51,6 +54,8 @@ class Wire:
         self.loop = loop
         self.over = False
         """At the end nothing answers any more, so that whatever still runs can be ended."""
+        self.slow_until = 0.0
+        """Until then exchanges take long, and what was sent together comes one by one."""
         self.calm = False
         """Exchanges take no time."""
         self.sprung: list[str] = []
@@ -72,12 +77,15 @@ class Wire:
 
     def travel_s(self) -> float:
         """How long an exchange takes: mostly well below a millisecond, now and then far more."""
+        if self.loop.now < self.slow_until:
+            return self._rng.random() ** 2 * SLOW_S
         slow = self._rng.random()
         return self._rng.random() * (0.0008 if slow < 0.97 else 0.03 if slow < 0.998 else 0.4)
 
     def is_torn(self) -> bool:
         """Whether a pipeline comes to the server in pieces."""
-        return not self.calm and self._rng.random() < 0.03
+        often = 0.5 if self.loop.now < self.slow_until else 0.03
+        return not self.calm and self._rng.random() < often
 
     async def before(self, what: Collection[str]) -> None:
         """Called in front of every exchange. Raises OSError where the way is cut."""

@@ -125,6 +125,18 @@ async def test_signals_are_those_of_the_strategies(redis: Redis) -> None:
     assert np.isnan(table.signal[[302, 303, 999]]).all()
 
 
+async def test_an_id_that_was_never_given_out_fails_alone(redis: Redis) -> None:
+    """That of a damaged row: a table with room for it would fill the memory."""
+    market, book = worker(redis)
+    frame = await frame_after(market, redis)
+    ids = np.array([1, 2**32 - 1])
+    table = await book.table(frame, ids, late=False)
+    assert table.failed == {2**32 - 1: "plan 4294967295 is not known"}
+    assert np.isfinite(table.signal[1])
+    assert len(table.signal) < 1_000
+    assert len(await book.symbols(ids)) < 1_000
+
+
 def wilder_atr_fraction(candles: Floats) -> float:
     """Wilder's average true range of the closed bars over the last close, written out."""
     _, _, high, low, close, _ = candles

@@ -237,6 +237,18 @@ async def test_a_fill_that_no_position_can_have_is_its_agents_matter_alone(
     assert len(await world.ask("SELECT * FROM trades")) == 1
 
 
+async def test_a_row_with_a_plan_that_cannot_be_does_not_stop_the_ledger(world: World) -> None:
+    agent = await world.agent()
+    story = Story(agent)
+    story.set_row(plan_id=2**32 - 1)
+    events = [story.created(), story.failed("plan 4294967295 is not known")]
+    result = await store_events(world.db, [batch(agent.shard, 0, events)])
+    assert result.shards[agent.shard].stored == 2
+    now = await agents.get_agent(world.db, world.user, agent.id)
+    assert now is not None
+    assert (now.status, now.status_detail) == ("error", "plan 4294967295 is not known")
+
+
 async def test_events_of_an_agent_that_does_not_hold_the_row_go_to_quarantine(
     world: World,
 ) -> None:
