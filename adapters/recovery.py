@@ -23,7 +23,7 @@ from adapters.db.connection import Database, connection
 from adapters.db.shards import NewestRow, ShardProgress
 from adapters.errors import SchemaUnknown
 from adapters.plan_directory import publish_plans
-from adapters.shard_records import Head, ShardState
+from adapters.shard_records import Head, ShardState, united
 from adapters.shard_store import ShardStore
 from adapters.wanted import payload_of
 from engine.errors import RowsError
@@ -113,17 +113,20 @@ def recovered_state(
         # this very slot is on record where loss and recovery fall into it.
         slot = max(now_slot - 1, progress.slot)
         rested = progress.rested_slot == progress.slot
-        lost = (SkippedRange(progress.slot + 1, slot, rested),) if progress.slot else ()
-        lost = lost if slot > progress.slot else ()
-        head = Head(progress.version + 1, slot, None, schema, run_id, lost, 0, paused=False)
+        lost = [SkippedRange(progress.slot + 1, slot, rested)] if progress.slot else []
+        skipped = united([*progress.skipped, *lost], slot)
+        head = Head(progress.version + 1, slot, None, schema, run_id, skipped, 0, paused=False)
         return ShardState(head, rows, ())
+    slot = max(seen.head.slot, progress.slot)
+    # What was not run before the last event on record, and this Redis has forgotten.
+    newer = [each for each in progress.skipped if each.last > seen.head.slot]
     head = Head(
         version=max(seen.head.version, progress.version) + 1,
-        slot=max(seen.head.slot, progress.slot),
+        slot=slot,
         next_due=None,
         schema=schema,
         run_id=run_id,
-        skipped=seen.head.skipped,
+        skipped=united([*seen.head.skipped, *newer], slot),
         folded_slot=seen.head.folded_slot,
         paused=seen.head.paused,
         held=seen.head.held,

@@ -18,6 +18,8 @@ from engine.schemas import RECORD_BYTES, rows_to_bytes
 WHOLE_TABLE_ABOVE = 256
 """Changed records above which the whole table is written (4,096 SETRANGE cost 8.9 ms, one 1.1)."""
 COMMAND_PREFIX_BYTES = 16
+SKIPPED_ON_RECORD_MAX = 512
+"""Ranges of slots not run that PostgreSQL keeps of a shard, newest last."""
 
 Refusal = Literal["no_head", "version", "run_id", "slot", "future", "inbox", "arguments", "full"]
 
@@ -94,10 +96,14 @@ class Pushed:
 
 @dataclass(frozen=True, slots=True)
 class StreamBatch:
-    """Events above a version, whole versions only. run_id is '' while recovery is due."""
+    """Events above a version, whole versions only. run_id is '' while recovery is due.
+
+    skipped: the slots that the head says were not run.
+    """
 
     run_id: str
     entries: list[tuple[int, int, bytes]]
+    skipped: tuple[SkippedRange, ...] = ()
 
 
 def encode_skipped(skipped: Iterable[SkippedRange]) -> bytes:
@@ -110,6 +116,24 @@ def decode_skipped(data: bytes) -> tuple[SkippedRange, ...]:
     if not data:
         return ()
     return tuple(SkippedRange(*item) for item in msgspec.msgpack.decode(data))
+
+
+def united(ranges: Iterable[SkippedRange], through: int) -> tuple[SkippedRange, ...]:
+    """Ranges of several tellings of one shard as one list, ascending and disjoint, up to a slot.
+
+    The oldest go when there are more than SKIPPED_ON_RECORD_MAX.
+    """
+    kept: list[SkippedRange] = []
+    for each in sorted(ranges, key=lambda told: told.first):
+        first = max(each.first, kept[-1].last + 1) if kept else each.first
+        last = min(each.last, through)
+        if first > last:
+            continue
+        if kept and (kept[-1].last + 1, kept[-1].paused) == (first, each.paused):
+            kept[-1] = SkippedRange(kept[-1].first, last, each.paused)
+        else:
+            kept.append(SkippedRange(first, last, each.paused))
+    return tuple(kept[-SKIPPED_ON_RECORD_MAX:])
 
 
 def encode_ticked(shard: int, slot: int, version: int) -> bytes:

@@ -25,6 +25,7 @@ from adapters.shard_records import (
     changed_ranges,
     decode_head,
     decode_inbox,
+    decode_skipped,
     encode_skipped,
     encode_ticked,
     whole_table,
@@ -220,16 +221,17 @@ class ShardStore:
         while True:
             answer = await self._read_events(keys=shard_keys, args=[after_version, limit])
             entries: list[tuple[int, int, bytes]] = []
-            for i in range(1, len(answer), 2):
+            for i in range(2, len(answer), 2):
                 version, _, n = answer[i].partition(b"-")
                 entries.append((int(version), int(n), bytes(answer[i + 1])))
-            batch = StreamBatch(answer[0].decode(), entries)
+            skipped = decode_skipped(answer[1] if len(answer) > 1 else b"")
+            batch = StreamBatch(answer[0].decode(), entries, skipped)
             if len(entries) < limit:
                 return batch
             last = batch.entries[-1][0]
             whole = [entry for entry in batch.entries if entry[0] != last]
             if whole:
-                return StreamBatch(batch.run_id, whole)
+                return StreamBatch(batch.run_id, whole, skipped)
             limit *= 2
 
     async def trim_events(self, shard: int, stored_version: int) -> None:

@@ -89,8 +89,10 @@ async def drain(database: Database, store: ShardStore, shard: int) -> ShardProgr
         entries = await read_closed(store, shard, cursor.version)
         if not entries:
             return cursor
+        head = await store.read_head(shard)
+        skipped = () if head is None else head.skipped
         result = await ledger.store_events(
-            database, [ShardEvents(shard, cursor.run_id, cursor.version, entries)]
+            database, [ShardEvents(shard, cursor.run_id, cursor.version, entries, skipped)]
         )
         await publish_messages(store.redis, result.messages)
         stored = result.shards[shard]

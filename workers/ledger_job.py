@@ -61,7 +61,9 @@ async def _store(pool: PoolContext, dirty: list[int]) -> list[int]:
             # Stored by a run that died before it could trim.
             await pool.shards.trim_events(shard, cursor.version)
         elif stream.run_id:
-            batches.append(ShardEvents(shard, stream.run_id, cursor.version, stream.entries))
+            batches.append(
+                ShardEvents(shard, stream.run_id, cursor.version, stream.entries, stream.skipped)
+            )
             if len(stream.entries) > room // 2:
                 again.append(shard)  # probably there is more
             room -= len(stream.entries)

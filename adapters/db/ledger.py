@@ -34,6 +34,8 @@ from adapters.db.ledger_rows import (
 )
 from adapters.db.ledger_sql import Cursor
 from adapters.db.records import Refusal, ShardEvents, ShardStored, StoreResult, UserMessage
+from adapters.shard_records import united
+from engine.schedule import SkippedRange
 
 _log = logging.getLogger(__name__)
 
@@ -57,6 +59,7 @@ class _Batch:
     seqs: dict[UUID, int] = field(default_factory=dict)
     messages: list[UserMessage] = field(default_factory=list)
     frozen: dict[int, str] = field(default_factory=dict)
+    skipped: dict[int, Sequence[SkippedRange]] = field(default_factory=dict)
 
 
 async def store_events(database: Database, batch: Sequence[ShardEvents]) -> StoreResult:
@@ -88,6 +91,7 @@ async def _store(
     con: Connection, batch: Sequence[ShardEvents], read: Mapping[int, list[Fact | Broken]]
 ) -> StoreResult:
     done = _Batch(await sql.lock_cursors(con, read))
+    done.skipped = {events.shard: events.skipped for events in batch}
     results: dict[int, ShardStored] = {}
     for events in batch:
         refusal = _refusal(events, done.cursors.get(events.shard))
@@ -219,6 +223,7 @@ async def _finish(
         cursor.version = entries[-1].version
         slots: Iterable[int] = (f.event.slot for f in entries if isinstance(f, Fact))
         cursor.slot = max(cursor.slot, *slots, 0)
+        cursor.skipped = united([*cursor.skipped, *done.skipped[shard]], cursor.slot)
         quarantine += done.broken[shard]
     if quarantine:
         await sql.put_in_quarantine(con, quarantine)

@@ -26,6 +26,8 @@ from adapters.db.ledger_rows import (
     same_entry,
 )
 from adapters.db.records import Trade, UserMessage, iso
+from adapters.shard_records import decode_skipped, encode_skipped
+from engine.schedule import SkippedRange
 
 # in a transaction of its own, so that no rollback takes the tables away
 PREPARE = """
@@ -101,6 +103,7 @@ class Cursor:
     slot: int
     run_id: str
     frozen: str | None
+    skipped: tuple[SkippedRange, ...]
 
 
 @dataclass(slots=True)
@@ -115,11 +118,16 @@ class Written:
 async def lock_cursors(con: Connection, shards: Iterable[int]) -> dict[int, Cursor]:
     """Cursors of the shards that exist, locked until the transaction ends."""
     found = await con.fetch(
-        "SELECT id, version, slot, run_id, frozen FROM shards WHERE id = ANY($1)"
+        "SELECT id, version, slot, run_id, frozen, skipped FROM shards WHERE id = ANY($1)"
         " ORDER BY id FOR NO KEY UPDATE",
         sorted(shards),
     )
-    return {r["id"]: Cursor(r["version"], r["slot"], r["run_id"], r["frozen"]) for r in found}
+    return {
+        r["id"]: Cursor(
+            r["version"], r["slot"], r["run_id"], r["frozen"], decode_skipped(r["skipped"] or b"")
+        )
+        for r in found
+    }
 
 
 async def lock_users(con: Connection, users: Iterable[UUID]) -> dict[UUID, int]:
@@ -200,13 +208,15 @@ async def raise_message_seqs(con: Connection, seqs: Mapping[UUID, int]) -> None:
 async def move_cursors(con: Connection, cursors: Mapping[int, Cursor]) -> None:
     """Writes cursors as they are now, frozen ones with the reason."""
     await con.execute(
-        "UPDATE shards SET version = new.version, slot = new.slot, frozen = new.frozen"
-        " FROM unnest($1::int[], $2::bigint[], $3::bigint[], $4::text[])"
-        " AS new(id, version, slot, frozen) WHERE shards.id = new.id",
+        "UPDATE shards SET version = new.version, slot = new.slot, frozen = new.frozen,"
+        " skipped = new.skipped"
+        " FROM unnest($1::int[], $2::bigint[], $3::bigint[], $4::text[], $5::bytea[])"
+        " AS new(id, version, slot, frozen, skipped) WHERE shards.id = new.id",
         list(cursors),
         [cursor.version for cursor in cursors.values()],
         [cursor.slot for cursor in cursors.values()],
         [cursor.frozen for cursor in cursors.values()],
+        [encode_skipped(cursor.skipped) for cursor in cursors.values()],
     )
 
 

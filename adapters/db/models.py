@@ -87,6 +87,7 @@ class Shard(Model):
     run_id = fields.CharField(max_length=64, db_default="")
     frozen = fields.TextField(null=True)  # why nothing of it is stored any more
     rested_slot = fields.BigIntField(null=True)  # where a resharding began it
+    skipped = fields.BinaryField(null=True)  # slots up to `slot` that were not run, msgpack
 
     class Meta:
         table = "shards"

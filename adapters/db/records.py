@@ -15,6 +15,8 @@ from uuid import UUID
 
 import msgspec
 
+from engine.schedule import SkippedRange
+
 Number = TypeVar("Number", float, Decimal)
 
 MessageKind = Literal["trade", "log"]
@@ -114,13 +116,15 @@ class UserMessage(msgspec.Struct, frozen=True):
 class ShardEvents:
     """What was read of one shard's stream above after_version: whole versions, in order.
 
-    entries are (version, n, encoded event); run_id was read together with them.
+    entries are (version, n, encoded event); run_id and skipped, the slots that were not run, were
+    read together with them.
     """
 
     shard: int
     run_id: str
     after_version: int
     entries: Sequence[tuple[int, int, bytes]]
+    skipped: Sequence[SkippedRange] = ()
 
 
 class Refusal(Enum):

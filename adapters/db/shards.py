@@ -8,10 +8,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
+import asyncpg
+
 from adapters.db.connection import Database, connection
 from adapters.db.errors import NoSuchShard
+from adapters.shard_records import decode_skipped
+from engine.schedule import SkippedRange
 
-_PROGRESS = "SELECT id AS shard, symbol, version, slot, run_id, frozen, rested_slot FROM shards"
+_PROGRESS = (
+    "SELECT id AS shard, symbol, version, slot, run_id, frozen, rested_slot, skipped FROM shards"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +25,7 @@ class ShardProgress:
     """How far the ledger has come. run_id is '' until the shard is first opened.
 
     rested_slot is where a resharding began it: while slot is that one, what comes after it up to
-    the opening is paused, not missed.
+    the opening is paused, not missed. skipped are the slots up to slot that were not run.
     """
 
     shard: int
@@ -29,6 +35,7 @@ class ShardProgress:
     run_id: str
     frozen: str | None
     rested_slot: int | None = None
+    skipped: tuple[SkippedRange, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,25 +55,30 @@ class NewestRow:
     record: bytes | None
 
 
+def _progress(row: asyncpg.Record) -> ShardProgress:
+    values = dict(row)
+    return ShardProgress(**values | {"skipped": decode_skipped(values["skipped"] or b"")})
+
+
 async def all_shards(database: Database) -> list[ShardProgress]:
     """Every shard, by number."""
     async with connection(database) as con:
         found = await con.fetch(f"{_PROGRESS} ORDER BY id")
-    return [ShardProgress(**dict(row)) for row in found]
+    return [_progress(row) for row in found]
 
 
 async def progress_of(database: Database, shards: Sequence[int]) -> list[ShardProgress]:
     """The cursors of these shards, by number; unknown ones are left out."""
     async with connection(database) as con:
         found = await con.fetch(f"{_PROGRESS} WHERE id = ANY($1) ORDER BY id", list(shards))
-    return [ShardProgress(**dict(row)) for row in found]
+    return [_progress(row) for row in found]
 
 
 async def progress(database: Database, shard: int) -> ShardProgress | None:
     """One shard's cursor."""
     async with connection(database) as con:
         found = await con.fetchrow(f"{_PROGRESS} WHERE id = $1", shard)
-    return None if found is None else ShardProgress(**dict(found))
+    return None if found is None else _progress(found)
 
 
 async def frozen_shards(database: Database) -> list[int]:
@@ -93,14 +105,14 @@ async def set_run_id(
     async with connection(database) as con:
         found = await con.fetchrow(
             "UPDATE shards SET run_id = $2, version = version + $3::int WHERE id = $1"
-            " RETURNING id AS shard, symbol, version, slot, run_id, frozen, rested_slot",
+            " RETURNING id AS shard, symbol, version, slot, run_id, frozen, rested_slot, skipped",
             shard,
             run_id,
             int(emptied),
         )
     if found is None:
         raise NoSuchShard(f"there is no shard {shard}")
-    return ShardProgress(**dict(found))
+    return _progress(found)
 
 
 async def newest_rows(database: Database, shard: int) -> list[NewestRow]:

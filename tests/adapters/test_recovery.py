@@ -5,10 +5,12 @@ from uuid import uuid4
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from adapters.db.shards import NewestRow, ShardProgress
 from adapters.recovery import recovered_state
-from adapters.shard_records import Head, ShardState
+from adapters.shard_records import Head, ShardState, united
 from engine.errors import RowsError
 from engine.rows import ROW_SCHEMA, Rows, empty_rows
 from engine.schedule import SkippedRange
@@ -74,6 +76,36 @@ def test_an_empty_redis_never_goes_back_before_what_is_on_record(stored: int) ->
 def test_an_event_of_the_slot_before_leaves_nothing_to_miss() -> None:
     head = recovered(None, progress(version=41, slot=NOW - 1), [on_record(3, 12)]).head
     assert (head.slot, head.skipped) == (NOW - 1, ())
+
+
+def test_slots_that_were_not_run_are_known_after_the_loss_of_everything() -> None:
+    known = (SkippedRange(NOW - 50, NOW - 48, False), SkippedRange(NOW - 40, NOW - 40, True))
+    cursor = replace(progress(version=41, slot=NOW - 30), skipped=known)
+    head = recovered(None, cursor, [on_record(3, 12)]).head
+    assert head.skipped == (*known, SkippedRange(NOW - 29, NOW - 1, False))
+
+
+def test_slots_that_were_not_run_in_a_lost_second_come_back_from_the_record() -> None:
+    known = (SkippedRange(1, 2, True), SkippedRange(NOW - 19, NOW - 19, False))
+    cursor = replace(progress(version=7, slot=NOW - 18), skipped=known)
+    head = recovered(in_redis(table(3, 11)), cursor, [on_record(3, 13)]).head
+    assert head.skipped == known
+
+
+SPANS = st.lists(st.tuples(st.integers(0, 60), st.integers(0, 6), st.booleans()), max_size=8).map(
+    lambda spans: [SkippedRange(first, first + more, paused) for first, more, paused in spans]
+)
+
+
+@given(SPANS, st.integers(0, 70))
+def test_ranges_of_several_tellings_are_one_list(told: list[SkippedRange], through: int) -> None:
+    one = united(told, through)
+    slots = [slot for each in one for slot in range(each.first, each.last + 1)]
+    assert slots == sorted(set(slots))
+    assert set(slots) == {
+        s for each in told for s in range(each.first, each.last + 1) if s <= through
+    }
+    assert united([*one, *one], through) == one
 
 
 def test_a_restart_that_lost_nothing_keeps_its_rows() -> None:

@@ -109,7 +109,7 @@ FAULTS = (
     Fault(
         "recovery not above the slot of PostgreSQL",
         recovery.recovered_state,
-        (("slot=max(seen.head.slot, progress.slot)", "slot=seen.head.slot"),),
+        (("slot = max(seen.head.slot, progress.slot)", "slot = seen.head.slot"),),
         0,
     ),
     Fault(

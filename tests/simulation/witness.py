@@ -49,6 +49,9 @@ class ShardHistory:
     recoveries: int = 0
     lost: list[SkippedRange] = field(default_factory=list)
     """Slots that were over when the shard was laid from nothing."""
+    laid: list[tuple[int, Rows]] = field(default_factory=list)
+    """Slot and table of each recovery: how far the best prices of open positions are known, which
+    move without an event, is decided there."""
 
     def slots_not_run(self, *, paused: bool) -> set[int]:
         """Slots that were missed, or paused, by all that was ever said of them."""
@@ -199,6 +202,8 @@ class Witness:
         if after.head.slot < cursor["slot"]:
             raise Violation(f"shard {shard} was opened at a slot below one that is stored")
         history.commits = [each for each in history.commits if each.version <= kept]
+        history.laid = [each for each in history.laid if each[0] < after.head.slot]
+        history.laid.append((after.head.slot, after.rows))
         history.recoveries += 1
 
     def _framed(self, slot: int, frame: bytes) -> None:
