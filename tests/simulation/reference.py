@@ -87,7 +87,7 @@ def _stops(pauses: list[SkippedRange], laid: list[int], last_slot: int) -> list[
     inside = {slot for each in pauses for slot in range(each.first, each.last)}
     ends = {each.last for each in pauses}
     empty = [SkippedRange(s + 1, s, True) for s in {*laid, last_slot} - inside - ends]
-    return sorted([*pauses, *empty], key=lambda each: each.first)
+    return sorted([*pauses, *empty], key=lambda each: (each.first, each.last))
 
 
 def _with_marks_of(rows: Rows, laid: Rows, shard: int) -> Rows:
