@@ -89,6 +89,9 @@ class Witness:
         self.lost_frames: set[int] = set()
         """Slots whose frames went with a crash: what was not run by then never will be."""
         self._before: dict[int, _Seen] = {}
+        self._kept: dict[int, int] = {}
+        """The version with which each shard came up after a crash. An orderly stop may have raised
+        it before its recovery: that is not a commit."""
         self.on_violation: Callable[[Exception], None] = _raise
 
     def before_script(
@@ -198,7 +201,9 @@ class Witness:
             history.lost += after.head.skipped
             history.began = history.began or after.head.slot
         else:
-            kept = max(before.head.version, cursor["version"])
+            kept = self._kept.get(shard, before.head.version)
+            kept = max(kept, cursor["version"])
+        self._kept.pop(shard, None)
         if after.head.slot < cursor["slot"]:
             raise Violation(f"shard {shard} was opened at a slot below one that is stored")
         history.commits = [each for each in history.commits if each.version <= kept]
@@ -231,6 +236,10 @@ class Witness:
         """Redis has gone down and will come up with this."""
         there = {slot for slot in self.frames if kept.find(_frame_key(slot)) is not None}
         self.lost_frames |= self.frames.keys() - there
+        for shard in self.shards:
+            head = decode_head(dict(kept.read(Hash, keys.shard_head(shard).encode())))
+            version = 0 if head is None else head.version
+            self._kept[shard] = min(version, self._kept.get(shard, version))
 
 
 def _joined(name: bytes, one: bytes, other: bytes) -> bytes:
