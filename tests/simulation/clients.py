@@ -53,6 +53,10 @@ class Client:
                 await self._connection.ended.wait()
             await pass_time(AGAIN_S)
 
+    def refused(self, error: Exception) -> None:
+        """The hub could not serve it now."""
+        self._fleet.said.append(f"a stream has ended: {error!r}")
+
     def connected(self) -> None:
         """From this moment on everything has to come."""
         if self.last is None:
@@ -133,6 +137,9 @@ class _Connection:
     async def _serve(self, socket: WebSocket) -> None:
         try:
             await stream(socket)
+        except Exception as error:
+            # as a server closes with 1011: the client comes again
+            self._client.refused(error)
         finally:
             self.close()
 

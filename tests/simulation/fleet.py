@@ -10,10 +10,10 @@ import hashlib
 import logging
 import random
 from collections.abc import Callable, Coroutine
+from dataclasses import fields
 from importlib.resources import files
 from types import SimpleNamespace
 from typing import Any, cast
-from unittest import mock
 from uuid import UUID
 
 from arq.connections import ArqRedis
@@ -34,6 +34,7 @@ from api.hub import Hub
 from api.known_plans import KnownPlans
 from api.live import LiveFeed
 from api.logins import Logins
+from api.request_limit import RequestLimit
 from api.sights import Sights
 from engine.rows import ROW_SCHEMA
 from tests.servers.memory_redis import MemoryRedis
@@ -61,7 +62,9 @@ RESTART_S = 0.7
 STOP_S = 5.0
 """How long a supervisor waits for workers that were told to stop."""
 OWNER = UUID(int=0xA11CE)
-SETTINGS = cast(Settings, SimpleNamespace(row_schema=ROW_SCHEMA, plans_per_user=1_000))
+SETTINGS = cast(
+    Settings, SimpleNamespace(row_schema=ROW_SCHEMA, plans_per_user=1_000, sockets_per_user=0)
+)
 """What is asked of the settings by what runs here."""
 _START = 1_800_000_000
 
@@ -221,15 +224,25 @@ class Fleet:
         live = LiveFeed(broadcasts, shards, sights, database, directory)
         logins = Logins(broadcasts, redis, database, ApiKeys(database, broadcasts))
         await clock.measure()
-        hub = mock.create_autospec(Hub, instance=True)  # what is not asked for here is not there
-        hub.settings, hub.symbols = SETTINGS, SYMBOLS
-        hub.database, hub.state_redis, hub.shards = database, redis, shards
-        queue = JobQueue(self.open_redis())
-        hub.desk = CommandDesk(database, redis, shards, directory, queue)
-        hub.plans, hub.directory, hub.clock = KnownPlans(), directory, clock
-        hub.sights, hub.live, hub.logins = sights, live, logins
-        hub.tokens = AccessTokens(["simulated " * 4])
-        self.hub = cast(Hub, hub)
+        parts: dict[str, Any] = {
+            "settings": SETTINGS,
+            "database": database,
+            "state_redis": redis,
+            "shards": shards,
+            "plans": KnownPlans(),
+            "desk": CommandDesk(database, redis, shards, directory, JobQueue(self.open_redis())),
+            "directory": directory,
+            "clock": clock,
+            "prices": SimpleNamespace(symbols=SYMBOLS, live=None, has_room=lambda symbol: True),
+            "sights": sights,
+            "live": live,
+            "logins": logins,
+            "requests": RequestLimit(0),
+            "tokens": AccessTokens(["simulated " * 4]),
+        }
+        # what nobody asks for here is not there
+        rest: dict[str, Any] = {each.name: None for each in fields(Hub) if each.name not in parts}
+        self.hub = Hub(**parts, **rest)
         if self.watched:
             await asyncio.gather(clock.keep(), broadcasts.run(), live.run())
         await clock.keep()

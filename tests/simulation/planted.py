@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from types import CodeType, FunctionType
 
 from adapters import recovery
-from adapters.db import agents, ledger
+from adapters.db import creation, ledger
 from adapters.shard_store import ShardStore
 from engine import applying
 from tests.simulation.fleet import Fleet
@@ -103,7 +103,12 @@ FAULTS = (
     Fault(
         "recovery not above the sequences of PostgreSQL",
         recovery._merged_rows,
-        (('(int(record["epoch"]), int(record["seq"])) > mine', "False"),),
+        (
+            (
+                "ahead = is_newer(stored, rows_at(rows, index))",
+                "ahead = is_newer(stored, rows_at(rows, index)) & (seen is None)",
+            ),
+        ),
         0,
     ),
     Fault(
@@ -126,13 +131,8 @@ FAULTS = (
     ),
     Fault(
         "an epoch that restarts with a new holder of a row",
-        agents._take_row,
-        (
-            (
-                "SET agent_id = $2, epoch = epoch + 1, seq = 0",
-                "SET agent_id = $2, epoch = 1, seq = 0",
-            ),
-        ),
+        creation._give_rows,
+        (("_TAKE_FREE,", "_TAKE_FREE.replace('epoch + 1', '1'),"),),
         0,
     ),
 )

@@ -178,7 +178,8 @@ class Connection:
         except asyncpg.LockNotAvailableError:
             await self.real.execute("ROLLBACK TO SAVEPOINT waiting")
             raise
-        await self.real.execute("RELEASE SAVEPOINT waiting")
+        if self.real.is_in_transaction():  # and not at its end
+            await self.real.execute("RELEASE SAVEPOINT waiting")
         return result
 
     def _others_are_in_transactions(self) -> bool:

@@ -65,6 +65,8 @@ class Users:
             done = await self._do(hub, step)
         except _REFUSED as error:
             self._fleet.said.append(f"{step.kind} {step.who} was refused: {error!r}")
+        except Exception as error:
+            self._fleet.loop.fail(error)  # nobody awaits it: the run shall end with it
         else:
             if done:
                 self.acts[step.kind] = self.acts.get(step.kind, 0) + 1
