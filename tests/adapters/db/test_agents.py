@@ -88,7 +88,7 @@ async def test_heirs_race_for_freed_rows(world: World) -> None:
 async def test_agents_made_together_lie_as_if_made_one_by_one(world: World) -> None:
     """Freed rows first, in order, then new ones; every epoch is its row's next."""
     made = [await world.agent(symbol=f"S{i % 2}/USDT") for i in range(140)]
-    events: dict[int, list[tuple[int, int, bytes]]] = {0: [], 1: [], 2: []}
+    events: dict[int, list[bytes]] = {0: [], 1: [], 2: []}
     for agent in made[3::5]:
         await agents.delete(world.db, world.user, agent.id)
         story = Story(agent)
