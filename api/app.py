@@ -126,10 +126,11 @@ async def open_hub(settings: Settings, source: PriceSource | None = None) -> Asy
         rows = ShardRows(shards, broadcasts)
         directory = AgentDirectory(database, state_redis, broadcasts)
         queue = JobQueue(queue_redis)
-        live = LiveFeed(broadcasts, shards, sights, database, directory)
+        shim_states = ShimStates(state_redis) if settings.agent_shim == "docker" else None
+        shims = ShimNotes(shim_states)
+        live = LiveFeed(broadcasts, shards, sights, database, directory, shims)
         api_keys = ApiKeys(database, broadcasts)
         logins = Logins(broadcasts, state_redis, database, api_keys)
-        shim_states = ShimStates(state_redis) if settings.agent_shim == "docker" else None
         hub = Hub(
             settings=settings,
             database=database,
@@ -159,7 +160,7 @@ async def open_hub(settings: Settings, source: PriceSource | None = None) -> Asy
             api_keys=api_keys,
             attempts=_attempts(settings, state_redis),
             requests=RequestLimit(settings.requests_per_minute),
-            shims=ShimNotes(shim_states),
+            shims=shims,
             hosted=HostedAgents(settings, database, vault),
         )
         tasks = _keep(hub)

@@ -25,6 +25,7 @@ from adapters.shard_records import Head, decode_ticked
 from adapters.shard_store import ShardStore
 from api.directory import AgentDirectory
 from api.live_agents import WatchedAgent
+from api.shims import ShimNotes
 from api.sights import Sights
 from api.status import Sight
 from api.watcher import Watcher
@@ -75,12 +76,14 @@ class LiveFeed:
         sights: Sights,
         database: Database,
         directory: AgentDirectory,
+        shims: ShimNotes | None = None,
     ) -> None:
         self._broadcasts = broadcasts
         self._shards = shards
         self._sights = sights
         self._database = database
         self._directory = directory
+        self._shims = shims or ShimNotes(None)
         self.topics: dict[UUID, Topic] = {}
         self._channels: dict[str, Topic] = {}
         self._by_shard: dict[int, dict[UUID, tuple[Topic, WatchedAgent]]] = {}
@@ -276,8 +279,10 @@ class LiveFeed:
         sight = await self._sight_at(watched.agent, head.slot)
         if sight is None:
             sight = await self._sights.now(watched.agent)
-        status, lines = await watched.look(head, record, sight, self._sight_at)
         agent_id = watched.agent.id
+        said = self._shims.word(agent_id)
+        word = None if said is None else said[0]
+        status, lines = await watched.look(head, record, sight, self._sight_at, word)
         for watcher in topic.watchers:
             if status is not None:
                 watcher.put_status(agent_id, status)

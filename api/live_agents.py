@@ -6,11 +6,12 @@ Pure but for the sights it is given: rows and heads come in, messages go out.
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
+import msgspec
 import numpy as np
 
 from adapters.db.agents import Agent
 from api.status import ShardHead, Sight, agent_status
-from api.status_words import row_of
+from api.status_words import StatusWord, row_of
 from api.tick_lines import Held, LogEntry, Schedule, tick_line, ticked_slots
 from api.times import iso_seconds
 from api.websocket_protocol import TICK_LINES_BATCH, status_text, tick_lines_text
@@ -27,19 +28,27 @@ class WatchedAgent:
     """One agent and what its watchers have seen of it."""
 
     agent: Agent
-    shown: tuple[bytes | None, int] | None = None
-    """Row bytes and epoch of the last status; None before the first."""
+    shown: tuple[bytes | None, int, StatusWord | None] | None = None
+    """Row bytes and epoch of the last status, and its container's word; None before the first."""
     slot: int = 0
     """Slot of the head that was seen last."""
     held: Held | None = None
     lines: list[LogEntry] = field(default_factory=list)
 
     async def look(
-        self, head: ShardHead, record: np.void | None, sight: Sight, sight_at: SightAt
+        self,
+        head: ShardHead,
+        record: np.void | None,
+        sight: Sight,
+        sight_at: SightAt,
+        word: StatusWord | None = None,
     ) -> tuple[str | None, str | None]:
-        """(agent_status message, log message with tick lines); None for what is not due."""
+        """(agent_status message, log message with tick lines); None for what is not due.
+
+        word: what one that runs is said to be while its container is not well.
+        """
         row = row_of(self.agent, record)
-        seen = (None if row is None else row.tobytes(), self.agent.epoch)
+        seen = (None if row is None else row.tobytes(), self.agent.epoch, word)
         first = self.shown is None
         ticked = [] if row is None else self._ticked(row, head)
         lines = None if row is None else await self._lines(row, ticked, sight_at)
@@ -48,6 +57,8 @@ class WatchedAgent:
             return None, lines
         self.shown = seen
         status = agent_status(self.agent, row, head, sight)
+        if word is not None and status.status == "running":
+            status = msgspec.structs.replace(status, status=word)
         return status_text(status, iso_seconds(head.slot)), lines
 
     def _ticked(self, row: np.void, head: ShardHead) -> list[int]:

@@ -15,7 +15,7 @@ from uuid import UUID
 
 import msgspec
 
-from adapters.db import agents
+from adapters.db import agents, callbacks
 from adapters.db.agents import Agent
 from adapters.db.connection import Database
 from adapters.errors import ContainerRefused, ContainersAway
@@ -103,11 +103,14 @@ class ShimKeeper:
 
     async def _bring_together(self) -> bool:
         """One look and what follows from it; whether something is still on its way."""
-        wanted = await agents.every_id(self._database)
+        known = await agents.every_id(self._database)
+        # those of other hubs have a container over there
+        elsewhere = await callbacks.hosted_ids(self._database)
+        wanted = [agent_id for agent_id in known if agent_id not in elsewhere]
         try:
             found = await self._engine.found()
         except (ContainersAway, ContainerRefused) as error:
-            await self._states.put(wanted, dict.fromkeys(wanted, f"{FAILED}{error}"))
+            await self._states.put(known, dict.fromkeys(wanted, f"{FAILED}{error}"))
             return False
         due = difference(set(wanted), found)
         trouble = await self._change(due)
@@ -116,7 +119,7 @@ class ShimKeeper:
         said = {each.agent_id: _said(each) for each in found if each.agent_id is not None}
         notes = {agent_id: said.get(agent_id, STARTING) for agent_id in wanted} | trouble
         told = {of: note for of, note in notes.items() if note is not None}
-        await self._states.put(wanted, told)
+        await self._states.put(known, told)
         return any(note == STARTING for note in notes.values())
 
     async def _seen(self, before: list[FoundContainer]) -> list[FoundContainer]:

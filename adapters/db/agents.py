@@ -211,12 +211,9 @@ async def _in_pieces(found: Sequence[asyncpg.Record]) -> list[Agent]:
 
 
 async def every_id(database: Database) -> list[UUID]:
-    """All agents but those being deleted, and those that have a container with another hub."""
+    """All agents but those being deleted."""
     async with connection(database) as con:
-        found = await con.fetch(
-            "SELECT id FROM agents WHERE wanted <> 'deleted'"
-            " AND NOT EXISTS (SELECT FROM callbacks WHERE agent_id = agents.id) ORDER BY id"
-        )
+        found = await con.fetch("SELECT id FROM agents WHERE wanted <> 'deleted' ORDER BY id")
     return [UUID(bytes=row["id"].bytes) for row in found]
 
 

@@ -126,6 +126,13 @@ async def list_callbacks(database: Database, user_id: UUID) -> Sequence[Callback
     return [Callback(**dict(row)) for row in found]
 
 
+async def hosted_ids(database: Database) -> set[UUID]:
+    """Every agent that stands for one of another hub."""
+    async with connection(database) as con:
+        found = await con.fetch("SELECT agent_id FROM callbacks")
+    return {UUID(bytes=row["agent_id"].bytes) for row in found}
+
+
 async def trades_due(database: Database, agent_id: UUID) -> Sequence[TradeNews]:
     """What the other hub has not been told of an agent's trades, oldest first, a page of it."""
     async with connection(database) as con:

@@ -5,12 +5,16 @@ to be meanwhile. The engine here is one in memory; tests/docker has a real one.
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from uuid import UUID, uuid4
 
+import httpx
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from adapters.errors import ContainerRefused, ContainersAway
+from adapters.settings import Settings
 from adapters.shim_states import FoundContainer, ShimStates, container_name
 from api.hub import Hub
 from api.shims import ShimKeeper, ShimNotes, difference
@@ -18,7 +22,14 @@ from tests.api.conftest import Account
 from tests.conftest import wait_for
 
 AGENT = {"symbol": "BTC/USDT", "strategy_name": "momentum_breakout"}
+OLD_HUB = "http://127.0.0.1:1"
 IDS = [UUID(int=n) for n in range(5)]
+
+
+@pytest.fixture
+def settings(settings: Settings) -> Settings:
+    """Alice owns the agents of another hub."""
+    return replace(settings, shim_owner="alice@example.com", callback_hubs=OLD_HUB)
 
 
 class EngineInMemory:
@@ -107,6 +118,21 @@ async def test_containers_follow_the_agents_on_record(hub: Hub, alice: Account) 
         )
         await alice.http.delete(f"/api/agents/{made}")
         await wait_for(lambda: not engine.held, what="it goes with its agent")
+
+
+async def test_an_agent_of_another_hub_has_its_container_there(
+    hub: Hub, http: httpx.AsyncClient, alice: Account
+) -> None:
+    body = {"hub_url": OLD_HUB, "internal_secret": "its secret", "symbol": "BTC/USDT"}
+    headers = {"X-Internal-Secret": hub.settings.internal_secret}
+    told = await http.put(f"/internal/hosted/{uuid4()}", json=body, headers=headers)
+    hosted = UUID(told.json()["agent_id"])
+    engine = EngineInMemory()
+    async with keeping(hub, engine) as notes:
+        own = UUID((await alice.http.post("/api/agents", json=AGENT)).json()["id"])
+        await wait_for(lambda: notes.word(own) is None)
+        assert notes.word(hosted) is None, "nothing is wrong with it"
+        assert list(engine.held) == [container_name(own)]
 
 
 async def test_what_is_said_of_an_agent_without_a_container(hub: Hub, alice: Account) -> None:

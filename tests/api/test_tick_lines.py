@@ -1,9 +1,12 @@
 """Derived log lines: which slots have one, and what it says."""
 
+import json
+
 import pytest
 
 from api.live_agents import WatchedAgent
 from api.status import Sight
+from api.status_words import StatusWord
 from api.tick_lines import Held, Schedule, held_at, tick_line, tick_lines, ticked_slots
 from engine.schedule import SkippedRange, due_mask
 from tests.api.rows import START, TestHead, advanced, agent, sight
@@ -85,6 +88,20 @@ async def test_a_watched_agent_says_each_tick_once_and_lines_in_tens() -> None:
     assert '"status":"stopped"' in status
     status, _ = await watched.look(TestHead(START + 60), stopped[0], sight(), sight_at)
     assert status is None
+
+
+async def test_a_watched_agent_has_the_word_of_its_container() -> None:
+    async def sight_at(_: object, slot: int) -> Sight:
+        return sight()
+
+    watched = WatchedAgent(agent())
+    rows = advanced(None, START, 100.0, wanted=agent())
+    words: list[StatusWord | None] = ["creating", "error", None, None]
+    told = []
+    for word in words:  # the last look finds nothing new
+        status, _ = await watched.look(TestHead(START), rows[0], sight(), sight_at, word)
+        told.append(None if status is None else json.loads(status)["data"]["status"])
+    assert told == ["creating", "error", "running", None]
 
 
 async def test_an_hourly_agent_is_told_of_once_an_hour() -> None:
