@@ -160,6 +160,20 @@ class JobQueue:
         return due
 
 
+async def tick_queue_lag_s(redis: Redis) -> float:
+    """How long the oldest tick job waits beyond its moment, in seconds by the clock of Redis; 0
+    while all are on time. Raises what AWAY names.
+    """
+    async with redis.pipeline(transaction=False) as pipe:
+        pipe.time()
+        for partition in range(keys.TICK_PARTITIONS):
+            pipe.zrange(keys.tick_queue(partition), 0, 0, withscores=True)
+        (seconds, micros), *first = await pipe.execute()
+    now_ms = seconds * 1000 + micros / 1000
+    waits_ms: list[float] = [now_ms - due_ms for found in first for _, due_ms in found]
+    return max([0.0, *waits_ms]) / 1000
+
+
 async def bells(redis: Redis) -> AsyncGenerator[tuple[str, float], None]:
     """(queue, Unix milliseconds at which a job is due) of each ring, of every queue.
 

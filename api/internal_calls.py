@@ -1,7 +1,7 @@
 """The calls of the internal network, as api/calls.py has those of clients."""
 
 from api import call_examples as ex
-from api import hosted, internal, reports
+from api import hosted, internal, load, reports
 from api.agent_endpoint import Configure, EndpointStatus, Start
 from api.answers import Done
 from api.bodies import Nothing
@@ -71,6 +71,11 @@ INTERNAL_CALLS = [
         takes=Takes((Configure,), {"slower": CONFIG}, nulls_left_out=True),
         answers={200: Answer("It is changed", internal.ConfiguredAnswer, CONFIGURED)},
         refusals=(409,),
+    ),
+    Call(
+        method="GET", path="/internal/load", handler=load.load, guard="internal",
+        group="operation", says="How far the pool is behind, for what scales workers",
+        answers={200: Answer("The lag", load.LoadAnswer, {"tick_queue_lag_s": 0.0})},
     ),
     Call(
         method="PUT", path="/internal/hosted/{outside_id}", handler=hosted.host, guard="internal",

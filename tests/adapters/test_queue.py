@@ -37,6 +37,15 @@ async def test_arq_reads_what_we_enqueue(redis: Redis, redis_url: str) -> None:
     await pool.aclose()
 
 
+async def test_the_lag_is_that_of_the_oldest_job(redis: Redis) -> None:
+    assert await jobs.tick_queue_lag_s(redis) == 0.0
+    now = int((await command(redis, "TIME"))[0])
+    await JobQueue(redis).enqueue(jobs.tick(5, now + 100))
+    assert await jobs.tick_queue_lag_s(redis) == 0.0, "nothing is due"
+    await JobQueue(redis).enqueue(jobs.tick(5, now - 3), jobs.wake(2, 1, now - 40))
+    assert 40 <= await jobs.tick_queue_lag_s(redis) < 45
+
+
 async def test_arq_refuses_an_id_that_we_have_enqueued(redis: Redis, redis_url: str) -> None:
     job = jobs.wake(3, 17, 2_000_000_000)
     await JobQueue(redis).enqueue(job)

@@ -9,9 +9,13 @@ import kubernetes_validate
 import pytest
 import yaml
 
+from adapters.redis_keys import TICK_PARTITIONS
 from adapters.settings import NEEDED, settings_table
+from api.auth import INTERNAL_HEADER
+from api.internal_calls import INTERNAL_CALLS
 
 FOLDER = Path(__file__).resolve().parents[2] / "deploy" / "k8s"
+KEDA = FOLDER / "keda"
 VERSION = "1.34"
 PODS = ("Deployment", "Job")
 
@@ -25,6 +29,17 @@ def resources() -> list[dict[str, Any]]:
     """Every object that the kustomization names."""
     texts = [(FOLDER / name).read_text() for name in kustomization()["resources"]]
     return [found for text in texts for found in yaml.safe_load_all(text) if found]
+
+
+def overlay() -> dict[str, Any]:
+    """The kustomization for a cluster with KEDA."""
+    found: dict[str, Any] = yaml.safe_load((KEDA / "kustomization.yaml").read_text())
+    return found
+
+
+def read(name: str) -> list[dict[str, Any]]:
+    """The objects of one of its manifests."""
+    return list(yaml.safe_load_all((KEDA / f"{name}.yaml").read_text()))
 
 
 def of_kind(*kinds: str) -> list[dict[str, Any]]:
@@ -52,6 +67,36 @@ def test_kubernetes_knows_every_field(each: dict[str, Any]) -> None:
 def test_every_manifest_is_named() -> None:
     there = {path.name for path in FOLDER.glob("*.yaml")} - {"kustomization.yaml"}
     assert there == set(kustomization()["resources"])
+    there = {path.name for path in KEDA.glob("*.yaml")} - {"kustomization.yaml"}
+    assert there | {"../"} == set(overlay()["resources"])
+
+
+def test_keda_scales_what_the_measure_of_cpu_alone_did() -> None:
+    by_kind = {each["kind"]: each for name in ("worker-lag", "network") for each in read(name)}
+    kubernetes_validate.validate(by_kind["NetworkPolicy"], VERSION, strict=True)
+    [patch] = [yaml.safe_load(each["patch"]) for each in overlay()["patches"]]
+    [scaled] = [each for each in of_kind(patch["kind"]) if each["metadata"] == patch["metadata"]]
+    spec = by_kind["ScaledObject"]["spec"]
+    assert spec["scaleTargetRef"] == scaled["spec"]["scaleTargetRef"]
+    assert (spec["minReplicaCount"], spec["maxReplicaCount"]) == (2, TICK_PARTITIONS)
+    assert (
+        spec["advanced"]["horizontalPodAutoscalerConfig"]["behavior"]
+        == (scaled["spec"]["behavior"])
+    )
+
+
+def test_keda_asks_what_the_hub_answers() -> None:
+    [spec] = [each["spec"] for each in read("worker-lag") if each["kind"] == "ScaledObject"]
+    [auth] = [each for each in read("worker-lag") if each["kind"] == "TriggerAuthentication"]
+    [trigger] = [each for each in spec["triggers"] if each["type"] == "metrics-api"]
+    asked = trigger["metadata"]
+    [call] = [each for each in INTERNAL_CALLS if asked["url"].endswith(each.path)]
+    assert asked["valueLocation"] in call.answers[200].type.__struct_fields__
+    assert asked["keyParamName"].lower() == INTERNAL_HEADER
+    assert trigger["authenticationRef"]["name"] == auth["metadata"]["name"]
+    [secret] = auth["spec"]["secretTargetRef"]
+    assert (secret["name"], secret["parameter"]) == ("artic", "apiKey")
+    assert secret["key"] in NEEDED
 
 
 def test_what_selects_pods_finds_some() -> None:
