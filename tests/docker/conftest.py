@@ -21,6 +21,23 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.timeout(600))
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """How many ran. Where none did that must not pass unseen."""
+    stats = terminalreporter.stats
+    ran = [
+        each
+        for word in ("passed", "failed")
+        for each in stats.get(word, ())
+        if each.when == "call" and "tests/docker/" in each.nodeid
+    ]
+    skipped = [each for each in stats.get("skipped", ()) if "tests/docker/" in each.nodeid]
+    if ran or skipped:
+        terminalreporter.section("Docker")
+        terminalreporter.line(f"{len(ran)} tests with a Docker engine ran, {len(skipped)} did not")
+    if skipped:
+        terminalreporter.line(str(skipped[0].longrepr[2]), red=True)
+
+
 @pytest.fixture(scope="session")
 def images() -> float:
     """Both images, built from this working copy; the seconds it took."""

@@ -8,6 +8,7 @@ import os
 import shutil
 import socket
 import subprocess
+import tempfile
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,8 +16,12 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
-ENGINE = ROOT.parent / "shared" / "docker" / "engine.sh"
-"""Gives a machine without one an engine and base images; elsewhere Docker is expected to be up."""
+ENGINE = Path(
+    os.environ.get("ARTIC_DOCKER_ENGINE") or ROOT.parent / "shared" / "docker" / "engine.sh"
+)
+"""`ENGINE up` starts an engine and makes base images, where none answers and this script exists."""
+START_S = float(os.environ.get("ARTIC_DOCKER_START_S") or 150)
+"""How long that may take: installing an engine first takes minutes, which not everybody has."""
 BUILD_S = 600
 COMMAND_S = 180
 REMOVE_TRIES = 20
@@ -42,12 +47,19 @@ def bring_up() -> None:
         return
     if not ENGINE.exists():
         raise NoEngine("no Docker engine answers `docker info`")
-    tried = subprocess.run(
-        [ENGINE, "up"], check=False, timeout=BUILD_S, text=True,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-    )  # fmt: skip
-    if tried.returncode != 0 or not answers():
-        raise NoEngine(f"{ENGINE.name} up failed:\n{tried.stdout[-4000:]}")
+    with tempfile.TemporaryFile("w+") as said:
+        try:
+            tried = subprocess.run(
+                [ENGINE, "up"], check=False, timeout=START_S, stdout=said, stderr=said
+            )
+            came = f"ended with {tried.returncode}"
+        except subprocess.TimeoutExpired:
+            came = f"took longer than {START_S:g} s"
+        except OSError as error:
+            came = f"could not be run: {error}"
+        said.seek(0)
+        if not came.endswith(" 0") or not answers():
+            raise NoEngine(f"{ENGINE.name} up {came}:\n{said.read()[-4000:]}")
 
 
 def answers() -> bool:
