@@ -12,6 +12,7 @@ from adapters.db import history, journal
 from adapters.db.agents import Agent
 from adapters.db.connection import connection
 from adapters.market_archive import BLOCK_SLOTS, decode_block
+from adapters.redis_client import command
 from adapters.settings import Settings
 from engine.events import decode_event
 from engine.frames import Frame, decode_frame, encode_frame
@@ -117,6 +118,20 @@ async def test_another_price_is_found_out(pool: TestPool) -> None:
 def _dearer(frame: Frame) -> Frame:
     fields: dict[str, Any] = {name: getattr(frame, name) for name in Frame.__slots__}
     return Frame(**fields | {"price": np.array(frame.price) * 1.01})
+
+
+async def test_a_decision_of_which_nothing_is_kept_is_no_difference(pool: TestPool) -> None:
+    """As after a Redis that was emptied: the rest of the minute is there, the slot is not."""
+    agent = await pool.create(strategy_params={"threshold": 0.01}, **TIGHT)
+    await traded(pool, agent, 2)
+    events = await journal.journal_of(pool.pool.database, agent.id, 0, 2**32)
+    closed = [e.slot for e in events if decode_event(e.payload).kind == "closed"]
+    await command(pool.pool.state_redis, "DEL", keys.market_frame(closed[0]))
+    tally, lines = await replayed(pool, agent)
+    assert tally.differences == 0, "\n".join(lines)
+    assert tally.lost == 1 and tally.lacking > 0
+    assert tally.run > 0
+    assert any("not replayed" in line and "closed" in line for line in lines)
 
 
 async def test_what_was_never_there_cannot_be_replayed(pool: TestPool) -> None:
