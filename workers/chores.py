@@ -22,6 +22,8 @@ logger = logging.getLogger(__name__)
 UNAPPLIED_AFTER_S = 2.0
 """A wanted state that no row shows after this long is pushed again."""
 UNAPPLIED_BATCH = 500
+INBOX_SHORT = 100
+"""Commands in an inbox up to which some may be pushed again."""
 MESSAGES_KEPT = timedelta(hours=24)
 """What a WebSocket may ask for again."""
 LOGS_KEPT = timedelta(days=30)
@@ -56,6 +58,9 @@ async def _push_to(pool: PoolContext, shard: int, lacking: list[Agent]) -> None:
     """Pushes what the rows of a shard lack, and wakes it once. Where only the ledger is late the
     row has seen the epoch already, and there is nothing to push.
     """
+    waiting = int(await command(pool.state_redis, "LLEN", keys.shard_inbox(shard)))
+    if waiting > INBOX_SHORT:
+        return  # they are probably in it; a shard that is late must not be given more to do
     found = await pool.shards.read_some(shard, [agent.row for agent in lacking])
     if found is None:
         await recover_shard(pool.database, pool.shards, shard)

@@ -25,6 +25,7 @@ from engine.frames import Ints
 from engine.rows import Mask, Rows
 from workers.backlog import Backlog
 from workers.plan_book import PlanBook
+from workers.settings import TICKS_AT_ONCE
 from workers.stats import WorkerStats
 
 logger = logging.getLogger(__name__)
@@ -85,6 +86,7 @@ class PoolContext:
     stats: WorkerStats = field(default_factory=WorkerStats)
     known: KnownShards = field(default_factory=KnownShards)
     backlog: Backlog = field(default_factory=Backlog)
+    turns: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(TICKS_AT_ONCE))
     aside_until: float = 0.0
     """Until then (by the clock of Redis) the worker serves no partition."""
     _locks: dict[int, asyncio.Lock] = field(default_factory=dict)

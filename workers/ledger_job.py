@@ -8,6 +8,7 @@ their trades when they are facts: messages are published after the transaction.
 import logging
 from typing import Any
 
+from adapters import queue as jobs
 from adapters import redis_keys as keys
 from adapters.db import ledger, shards
 from adapters.db.errors import DatabaseAway
@@ -15,6 +16,7 @@ from adapters.db.records import ShardEvents
 from adapters.redis_client import command
 from adapters.user_messages import publish_messages
 from workers.context import PoolContext
+from workers.settings import LEDGER_RUN_S
 
 logger = logging.getLogger(__name__)
 
@@ -28,6 +30,7 @@ ROUNDS_MAX = 200
 async def store_events(ctx: dict[str, Any]) -> None:
     """arq job: stores what the dirty shards hold, until nothing is dirty or the run is long."""
     pool: PoolContext = ctx["pool"]
+    began = pool.clock.monotonic()
     for _ in range(ROUNDS_MAX):
         dirty = await command(pool.queue_redis, "SPOP", keys.dirty_shards(), SHARDS_A_ROUND)
         if not dirty:
@@ -41,6 +44,9 @@ async def store_events(ctx: dict[str, Any]) -> None:
             return
         if again:
             await command(pool.queue_redis, "SADD", keys.dirty_shards(), *again)
+        if pool.clock.monotonic() - began > LEDGER_RUN_S:
+            break  # a run that is ended by its timeout loses a transaction
+    await pool.queue.enqueue(jobs.ledger(int(pool.clock.now() * 1000)))
 
 
 async def _store(pool: PoolContext, dirty: list[int]) -> list[int]:

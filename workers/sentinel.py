@@ -30,6 +30,8 @@ logger = logging.getLogger(__name__)
 
 GRACE_S = 0.5
 """A shard whose next due slot is older than this has lost its chain."""
+CLOCK_BACK_S = 2.0
+"""A shard whose covered slot is further ahead than this waits for the clock of Redis."""
 RECORD_EVERY_S = 5.0
 """How often the directory of shards is compared with PostgreSQL, while Redis stays the same."""
 REPORT_TTL_S = 30
@@ -48,6 +50,7 @@ class Sentinel:
         self.keeper = LeaseKeeper(pool.queue_redis, pool.name, LEASE_MS)
         self.table = LeaseTable((), ("",) * TICK_PARTITIONS)
         self.owned: set[int] = set()
+        self._ahead: set[int] = set()
         self._recovering: dict[int, asyncio.Task[bool]] = {}
         self._recorded_at = 0.0
         self._recorded_run = ""
@@ -113,12 +116,24 @@ class Sentinel:
             if head_run is None or head_run.decode() != run_id:
                 self._recover(shard)
                 continue
+            self._watch_clock(shard, int(slot) - now)
             grace_s = 0.0 if partition_of(shard) in taken else GRACE_S
             late = bool(next_due) and int(next_due) + jobs.phase_s(shard) < now - grace_s
             if late or (inbox and int(slot) < int(now)):
                 due.append(jobs.tick(shard, max(int(now), int(slot) + 1)))
         await self.pool.queue.enqueue(*due)
         return events_waiting
+
+    def _watch_clock(self, shard: int, ahead_s: float) -> None:
+        """Says once of a shard that its slots are covered far into the time to come: the clock of
+        Redis was set back. Nothing of it is run until that time, or a slot would be run twice.
+        """
+        if ahead_s <= CLOCK_BACK_S:
+            self._ahead.discard(shard)
+        elif shard not in self._ahead:
+            self._ahead.add(shard)
+            text = "shard %d stands still for %d s: the clock of Redis was set back by so much"
+            logger.error(text, shard, round(ahead_s), extra={"shard": shard})
 
     def _recover(self, shard: int) -> None:
         """Starts the recovery of a shard, unless one is under way; it may have to wait."""

@@ -27,7 +27,7 @@ from engine.tick import Outcome, SlotInputs, advance, apply_inbox
 from workers.context import PoolContext
 from workers.plan_book import SlotTable
 from workers.row_schema import outcome_in
-from workers.settings import CATCH_UP_CHUNK_S, CATCH_UP_S
+from workers.settings import CATCH_UP_CHUNK_S, CATCH_UP_S, COMMANDS_BESIDE
 
 logger = logging.getLogger(__name__)
 
@@ -246,7 +246,10 @@ async def _run_slot(
         run.hold()
     inputs = _inputs(run, table, symbol, commands, entries)
     try:
-        run.take(advance(run.rows, inputs))
+        if len(commands) < COMMANDS_BESIDE:
+            run.take(advance(run.rows, inputs))
+        else:
+            run.take(await asyncio.to_thread(advance, run.rows, inputs))
     except Exception as error:
         logger.exception("the engine raised %r; the others run without it", error)
         isolated = advance_isolated(run.rows, inputs)

@@ -17,6 +17,7 @@ from adapters.redis_client import command
 from engine.isolation import damaged_rows
 from workers.agent_lines import tell_events, tell_failed
 from workers.context import PoolContext
+from workers.settings import TURN_S
 from workers.slots import SlotRun, run_slots
 
 logger = logging.getLogger(__name__)
@@ -42,10 +43,23 @@ async def tick_shard(ctx: dict[str, Any], shard: int, slot: int) -> None:
         await asyncio.sleep(early_s)
     # A wake and a tick of one shard in one process take turns; across processes the commit decides.
     async with pool.shard_lock(shard):
-        with log_fields(shard=shard):
-            for _ in range(TRIES):
-                if await _tick_once(pool, shard):
-                    return
+        if not await _gets_a_turn(pool):
+            return  # others are at work; the sentinel brings another job while the shard is late
+        try:
+            with log_fields(shard=shard):
+                for _ in range(TRIES):
+                    if await _tick_once(pool, shard):
+                        return
+        finally:
+            pool.turns.release()
+
+
+async def _gets_a_turn(pool: PoolContext) -> bool:
+    try:
+        async with asyncio.timeout(TURN_S):
+            return await pool.turns.acquire()
+    except TimeoutError:
+        return False
 
 
 async def _tick_once(pool: PoolContext, shard: int) -> bool:

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from adapters import redis_keys as keys
 from adapters.db import agents
 from adapters.redis_client import command
 from adapters.settings import Settings
@@ -123,3 +124,24 @@ async def test_a_command_that_got_lost_is_pushed_again(pool: TestPool) -> None:
         return row is not None and row["status"] == RowStatus.STOPPED
 
     await wait_for(stopped, seconds=10)
+
+
+async def test_a_clock_of_redis_that_was_set_back_is_said_and_runs_no_slot_twice(
+    pool: TestPool, caplog: pytest.LogCaptureFixture
+) -> None:
+    agent = await pool.create()
+    await pool.ticked(agent)
+    ahead = pool.pool.clock.slot() + 6
+    head = keys.shard_head(agent.shard)
+    await command(pool.pool.state_redis, "HSET", head, "slot", ahead)
+    await command(pool.pool.state_redis, "HINCRBY", head, "version", 1)
+
+    def said() -> bool:
+        return "stands still" in caplog.text
+
+    await wait_for(said, what="the shard to be told of")
+    read = await pool.pool.shards.read_head(agent.shard)
+    assert read is not None and read.slot == ahead
+    await pool.ticked(agent, seconds=10)
+    assert pool.pool.clock.slot() > ahead
+    assert caplog.text.count("stands still") == 1
