@@ -9,10 +9,13 @@ from adapters import redis_keys as keys
 from adapters.db import agents
 from adapters.redis_client import command
 from adapters.settings import Settings
+from adapters.wanted import payload_of
 from engine.rows import RowStatus
 from engine.schedule import counts
 from tests.conftest import wait_for
 from tests.integration.pool import TestPool, open_test_pool
+from workers import chores, tick_job
+from workers.settings import TICKS_AT_ONCE
 
 
 @pytest.fixture
@@ -145,3 +148,50 @@ async def test_a_clock_of_redis_that_was_set_back_is_said_and_runs_no_slot_twice
     await pool.ticked(agent, seconds=10)
     assert pool.pool.clock.slot() > ahead
     assert caplog.text.count("stands still") == 1
+
+
+async def test_a_job_that_gets_no_turn_leaves_it_and_nothing_is_missed(
+    pool: TestPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    agent = await pool.create()
+    await pool.ticked(agent)
+    monkeypatch.setattr(tick_job, "TURN_S", 0.01)
+    turns = pool.pool.turns
+    for _ in range(TICKS_AT_ONCE):
+        await turns.acquire()
+    before = await pool.pool.shards.read_head(agent.shard)
+    assert before is not None
+
+    def two_slots_later() -> bool:
+        return pool.pool.clock.slot() > before.slot + 2
+
+    await wait_for(two_slots_later)
+    assert await pool.pool.shards.read_head(agent.shard) == before
+    for _ in range(TICKS_AT_ONCE):
+        turns.release()
+    await pool.ticked(agent)
+    found = await pool.pool.shards.read_row(agent.shard, agent.row)
+    assert found is not None
+    head, row = found
+    ticks, missed = counts(row, head.slot, head.skipped, head.folded_slot)
+    assert (ticks, missed) == (head.slot - int(row["start_slot"]) + 1, 0)
+
+
+async def test_nothing_is_pushed_again_into_an_inbox_that_waits(
+    pool: TestPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    agent = await pool.create()
+    await pool.ticked(agent)
+    await pool.stop()
+    monkeypatch.setattr(chores, "UNAPPLIED_AFTER_S", 0.0)
+    wanted = await agents.set_wanted(pool.pool.database, pool.owner, agent.id, "stopped", True)
+    assert wanted is not None
+    inbox = keys.shard_inbox(agent.shard)
+    payload = payload_of(wanted)
+    await pool.pool.shards.push_all([(agent.shard, payload)] * (chores.INBOX_SHORT + 1))
+    for waiting in (chores.INBOX_SHORT + 1, chores.INBOX_SHORT + 1):
+        await chores.push_unapplied({"pool": pool.pool})
+        assert await command(pool.pool.state_redis, "LLEN", inbox) == waiting
+    await command(pool.pool.state_redis, "LTRIM", inbox, 0, 9)
+    await chores.push_unapplied({"pool": pool.pool})
+    assert await command(pool.pool.state_redis, "LLEN", inbox) == 11

@@ -1,5 +1,6 @@
 """Which slots a tick runs: in order, each once, and every due one run or counted."""
 
+import threading
 from uuid import UUID
 
 import numpy as np
@@ -8,8 +9,9 @@ import pytest
 from adapters.shard_records import Head, ShardState
 from engine.commands import Wanted, encode_command
 from engine.events import decode_event
-from engine.rows import ROW_SCHEMA, RowFlag, RowStatus, empty_rows
+from engine.rows import ROW_SCHEMA, RowFlag, Rows, RowStatus, empty_rows
 from engine.schedule import SkippedRange, counts
+from engine.tick import Outcome, SlotInputs, advance
 from tests.workers.shard_in_memory import NOW, PLAN, Bench, command, running, state
 from workers import slots
 from workers.settings import CATCH_UP_S
@@ -165,3 +167,28 @@ def test_a_damaged_row_is_set_aside_before_commands_and_ticks(bench: Bench) -> N
     told = [decode_event(event) for event in run.events]
     assert [(event.kind, event.slot) for event in told] == [("failed", NOW - 1), ("stopped", NOW)]
     assert told[0].text == "its row is damaged"
+
+
+def test_a_slot_of_many_commands_is_run_beside_the_loop_and_says_the_same(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    many = slots.COMMANDS_BESIDE
+    inbox = [
+        (NOW, encode_command(command(agent_id=number.to_bytes(16, "big"), row=number)))
+        for number in range(many)
+    ]
+    threads: list[int] = []
+
+    def noted(rows: Rows, inputs: SlotInputs) -> Outcome:
+        threads.append(threading.get_ident())
+        return advance(rows, inputs)
+
+    monkeypatch.setattr(slots, "advance", noted)
+    beside = bench.run(state(NOW - 1, empty_rows(0), *inbox))
+    monkeypatch.setattr(slots, "COMMANDS_BESIDE", many + 1)
+    inside = bench.run(state(NOW - 1, empty_rows(0), *inbox))
+    assert beside is not None and inside is not None
+    assert len(beside.events) == 2 * many
+    assert beside.events == inside.events
+    assert beside.rows.tobytes() == inside.rows.tobytes()
+    assert [each == threading.get_ident() for each in threads] == [False, True]
