@@ -14,7 +14,7 @@ from engine.schedule import SkippedRange, counts
 from engine.tick import Outcome, SlotInputs, advance
 from tests.workers.shard_in_memory import NOW, PLAN, Bench, command, running, state
 from workers import slots
-from workers.settings import CATCH_UP_S
+from workers.settings import CATCH_UP_S, COMMANDS_BESIDE
 from workers.slots import SlotRun
 
 
@@ -172,7 +172,7 @@ def test_a_damaged_row_is_set_aside_before_commands_and_ticks(bench: Bench) -> N
 def test_a_slot_of_many_commands_is_run_beside_the_loop_and_says_the_same(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    many = slots.COMMANDS_BESIDE
+    many = COMMANDS_BESIDE
     inbox = [
         (NOW, encode_command(command(agent_id=number.to_bytes(16, "big"), row=number)))
         for number in range(many)
