@@ -21,14 +21,14 @@ from adapters.own_candles import OwnCandles
 from adapters.price_desk import PriceDesk
 from adapters.redis_client import AWAY, Redis
 from adapters.settings import Settings
-from engine.frames import TIME, TIMEFRAMES, Floats, Frame
+from engine.frames import TIME, TIMEFRAME_NAMES, TIMEFRAMES, Floats, Frame
 
 WAIT_S: Final = 4.0
 """How long an answer waits for candles to be fetched; callers wait five seconds."""
 RUSH: Final = 200
 RUSH_WAIT_S: Final = 1.0
-"""The same while more callers than that wait: all of them have to be answered after it, which takes
-half a millisecond each, and longer on a busy machine."""
+"""The same while more callers than that wait, of candles that are there as agents see them: all
+have to be answered after it, which takes half a millisecond each, and longer on a busy machine."""
 POLL_S: Final = 0.1
 SHARED_S: Final = 1.0
 """So long the same answer is given again, as long as its candles are fresh."""
@@ -199,12 +199,27 @@ class CandleService:
                 log.warning("Redis does not answer: %s", error)
                 fetched_at = {}
             oldest = self._clock() - CANDLES_FRESH_S
-            patience_s = WAIT_S if self._callers <= RUSH else RUSH_WAIT_S
+            in_rush = await self._newest() if self._callers > RUSH else None
             for name, waiter in list(self._waiting.items()):
+                patience_s = RUSH_WAIT_S if _shows(in_rush, name) else WAIT_S
                 if fetched_at.get(name, 0.0) >= oldest or loop.time() > waiter.since + patience_s:
                     del self._waiting[name]
                     waiter.is_over.set_result(None)
             await asyncio.sleep(POLL_S)
+
+    async def _newest(self) -> Frame | None:
+        try:
+            return await self._prices.market.newest()
+        except AWAY as error:
+            log.warning("Redis does not answer: %s", error)
+            return None
+
+
+def _shows(frame: Frame | None, name: WindowName) -> bool:
+    """Whether a frame has a bar of these candles."""
+    if frame is None or (place := frame.find(name[0])) < 0:
+        return False
+    return bool(np.isfinite(frame.forming[place, TIMEFRAME_NAMES.index(name[1]), TIME]))
 
 
 def _fetched(candles: FetchedCandles, timeframe: str, *, stale: bool, now: float) -> ServedCandles:

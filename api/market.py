@@ -2,10 +2,12 @@
 
 import asyncio
 import math
+from functools import lru_cache
 from typing import Annotated, Final
 
 import msgspec
 from msgspec import Meta
+from starlette.datastructures import QueryParams
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -15,12 +17,13 @@ from adapters.redis_client import away_as_error
 from api.agent_bodies import SYMBOL_CHARACTERS_MAX, Timeframe, no_prices_for, spell_symbol
 from api.answers import answer
 from api.auth import caller_of
-from api.bodies import Body, read_query
+from api.bodies import Body, check_query, read_query
 from api.errors import FieldError, away, bad_input
 from api.hub import Hub, hub_of
 from api.times import IsoTime, iso_seconds
 from engine.frames import PRICE_STALE_S, WINDOW_BARS
 
+QUERIES_REMEMBERED: Final = 1_000
 NO_PRICES = "no prices for it; see GET /api/market/symbols"
 
 
@@ -138,7 +141,7 @@ async def _streamed(hub: Hub, symbol: str) -> LivePrice | None:
 async def get_candles(request: Request) -> Response:
     """GET /api/market/candles?symbol=&timeframe=[&limit=]: OHLCV, oldest first."""
     hub, caller = hub_of(request), caller_of(request)
-    query = read_query(request, ReadCandles)
+    query = _candles_wanted(request.scope["query_string"])
     symbol = known_symbol(hub, query.symbol)
     async with away_as_error():
         frame = None if hub.prices.live else await hub.sights.newest_frame()
@@ -149,6 +152,13 @@ async def get_candles(request: Request) -> Response:
         encoded = _encoded(symbol, query.timeframe, found, query.limit)
         found.encoded[query.limit] = encoded
     return Response(encoded, media_type="application/json")
+
+
+@lru_cache(maxsize=QUERIES_REMEMBERED)
+def _candles_wanted(query: bytes) -> ReadCandles:
+    """What a query asks for: many callers ask in the same words. Problem 422 is not remembered."""
+    pairs = QueryParams(query).multi_items()
+    return check_query(pairs, ReadCandles)
 
 
 def _encoded(symbol: str, timeframe: Timeframe, found: ServedCandles, limit: int) -> bytes:
