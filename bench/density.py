@@ -1,195 +1,135 @@
 """`python -m bench.density`: how many agents a machine bears, and what a tick of one costs.
 
-due is worked out here, from the agents' intervals in PostgreSQL and the start slots of their rows;
-run is what the workers counted; missed is what the shards' heads admit. Fails when due is not run
-or something was missed. Lag is a figure with its aim, and a check with --strict.
+The agents trade, and in the end each of their trades has to be a row in PostgreSQL. Fails when a
+due tick was not run, something was missed, or an event is not on record. Lag is a figure with its
+aim, and a check with --strict.
 """
 
 import argparse
 import asyncio
 import json
-import math
+import os
+import signal
 import sys
 import time
-from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from adapters import redis_keys as keys
-from adapters.redis_client import command
 from bench import machine
-from bench.readings import (
-    Reading,
-    Schedule,
-    due_between,
-    missed_between,
-    read_pool,
-    read_schedule,
-)
-from bench.seeding import Fleet, seed, settled
+from bench.density_figures import LAG_AIM_MS, Window, failures_of, figures_of
+from bench.load_table import watched_load
+from bench.own_process import own_processes
+from bench.readings import read_pool, read_reports, read_schedule
+from bench.seeding import RISK, SEEDED_SEQ, Fleet, running_records, seed_running, settled
 from bench.stack import SIMULATED, BenchError, Stack, measured, running_stack
+from bench.stored import stored_events
 from bench.tables import show_progress, table
 from bench.ticked import TickedLog
+from bench.watching import Watching, watching
 
-LAG_AIM_MS = 25.0
-WARM_UP_S = 5.0
-_MIB = 2**20
-
-
-@dataclass(frozen=True, slots=True)
-class Window:
-    """The stretch that is measured: readings at both ends, the schedule at both ends."""
-
-    begin: Reading
-    end: Reading
-    before: Schedule
-    after: Schedule
-    seen_lags_ms: list[float]
+WARM_UP_S = 10.0
+BACK_S = 60.0
+MARKS = {"trailing_stop_pct": 0.4, "max_drawdown_pct": 50.0}
+"""Of every agent with --marks: the row remembers the best price and the session's peak."""
+_POLL_S = 0.1
 
 
 async def measure(options: argparse.Namespace) -> int:
     """One run: stack, agents, window, figures. The exit status."""
-    fleet = Fleet(options.agents, min(options.plans, options.agents), options.interval)
+    risk = RISK | {"stop_loss_pct": options.exits_pct, "take_profit_pct": options.exits_pct}
+    risk |= MARKS if options.marks else {}
+    plans = min(options.plans, options.agents)
+    fleet = Fleet(options.agents, plans, options.interval, risk, options.per_owner)
+    figures: dict[str, Any] = {}
     async with running_stack(options.price_source, options.workers, options.keep) as stack:
+        if options.own_processes:
+            records = await running_records(stack, fleet, options.own_processes)
+            figures |= await own_processes(stack, records)
         empty = int((await stack.redis.info("memory"))["used_memory"])
-        seeded_s = await seed(stack, fleet)
+        seeded_s = await seed_running(stack, fleet)
+        print(f"{fleet.agents} agents made in {seeded_s:.1f} s", flush=True)
         settled_s = await settled(stack)
-        print(f"{fleet.agents} agents made in {seeded_s:.1f} s, running {settled_s:.1f} s later")
-        await show_progress("warming up", WARM_UP_S)
-        window = await _observe(stack, options.seconds)
-        figures = await _figures(stack, fleet, window, empty)
+        print(f"the pool was in step {settled_s:.1f} s later", flush=True)
+        async with watching(stack, options.watched) as owners:
+            await show_progress("warming up", options.warm_up)
+            window = await _observe(stack, options, owners, figures)
+        figures = await figures_of(stack, fleet, window, empty) | figures
+        stored = await stored_events(stack, await stack.shards.open_shards(), SEEDED_SEQ)
+    figures |= {
+        "marks": options.marks,
+        "exits_pct": options.exits_pct,
+        "seeded_s": round(seeded_s, 1),
+        "events": stored.events,
+        "trades_in_all": stored.trades,
+        "ledger_was_behind_s": round(stored.waited_s, 2),
+        "not_stored": stored.problems,
+        "machine": machine.described(),
+    }
     return _report(figures, options.strict)
 
 
-async def _observe(stack: Stack, seconds: float) -> Window:
+async def _observe(
+    stack: Stack, options: argparse.Namespace, owners: Watching | None, figures: dict[str, Any]
+) -> Window:
     shards = await stack.shards.open_shards()
+    before = await read_schedule(stack, shards)
     heard = TickedLog()
     listener = asyncio.create_task(heard.listen(stack.redis_url))
     try:
         await heard.listening.wait()
-        before = await read_schedule(stack, shards)
         begin = await read_pool(stack, shards)
-        await show_progress("measuring", seconds - 0.5)
+        if owners is not None:
+            await owners.begin()
+        restarting = asyncio.create_task(_restart(stack, options.workers * options.restart))
+        samples = await watched_load(stack, shards, options.seconds - 0.5)
+        await restarting
         end = await read_pool(stack, shards)
-        after = await read_schedule(stack, shards)
+        if owners is not None:
+            figures |= {"watched": options.watched, **await owners.figures()}
+        memory = {name: machine.memory(pids) for name, pids in stack.processes().items()}
     finally:
         listener.cancel()
         await asyncio.gather(listener, return_exceptions=True)
-    return Window(begin, end, before, after, heard.lags_ms(begin.slot, end.slot))
+    after = await read_schedule(stack, shards)
+    lags = heard.lags_ms(begin.slot, end.slot)
+    restarted = options.workers * options.restart
+    return Window(begin, end, before, after, lags, samples, memory, restarted)
 
 
-async def _figures(stack: Stack, fleet: Fleet, window: Window, empty: int) -> dict[str, Any]:
-    begin, end = window.begin, window.end
-    _check_same(window)
-    due = int(due_between(window.before, begin.slot, end.slot).sum())
-    run = end.total("ticks") - begin.total("ticks")
-    commits = end.total("commits") - begin.total("commits")
-    wall = end.at - begin.at
-    parts = {name: cpu - begin.cpu.get(name, 0.0) for name, cpu in end.cpu.items()}
-    used = sum(parts.values())
-    busy = end.machine_cpu.busy - begin.machine_cpu.busy
-    operations = end.redis["total_commands_processed"] - begin.redis["total_commands_processed"]
-    memory = {name: machine.memory(pids) for name, pids in stack.processes().items()}
-    pool = sum(m.pss for name, m in memory.items() if name == "redis" or "worker" in name)
-    lag = end.lag_histogram() - begin.lag_histogram()
-    seen = sorted(window.seen_lags_ms)
-    return {
-        "agents": fleet.agents,
-        "plans": fleet.plans,
-        "interval_s": fleet.interval,
-        "shards": len(end.heads),
-        "workers": len(end.reports),
-        "seconds": end.slot - begin.slot,
-        "due": due,
-        "run": run,
-        "missed": missed_between(window.before, end.heads, begin.slot, end.slot),
-        "lag_ms_p50": _percentile(lag, 0.50),
-        "lag_ms_p99": _percentile(lag, 0.99),
-        "lag_ms_max": _percentile(lag, 1.0),
-        "seen_lag_ms_p50": _rank(seen, 0.50),
-        "seen_lag_ms_p99": _rank(seen, 0.99),
-        "seen_lag_ms_max": _rank(seen, 1.0),
-        "cpu_us_per_tick": round(used / run * 1e6, 3) if run else None,
-        "cores": round(used / wall, 3),
-        "cores_by_part": {name: round(cpu / wall, 3) for name, cpu in parts.items()},
-        "cores_of_others": round((busy - used) / wall, 3),
-        "cores_stolen": round((end.machine_cpu.stolen - begin.machine_cpu.stolen) / wall, 3),
-        "rss_mib": {name: round(m.rss / _MIB, 1) for name, m in memory.items()},
-        "pss_mib": {name: round(m.pss / _MIB, 1) for name, m in memory.items()},
-        "bytes_per_agent": round(pool / fleet.agents, 1),
-        "redis_bytes_per_agent": round((end.redis["used_memory"] - empty) / fleet.agents, 1),
-        "shard_bytes_per_agent": round(await _shard_bytes(stack) / fleet.agents, 1),
-        "redis_ops_per_tick": round(operations / run, 4) if run else None,
-        "redis_ops_per_s": round(operations / wall, 1),
-        "commits": commits,
-        "refusals": _refusals(window),
-        "trades": end.counts["trades"] - begin.counts["trades"],
-        "ledger_rows": _ledger_rows(end) - _ledger_rows(begin),
-        "machine": machine.described(),
-    }
+async def _restart(stack: Stack, workers: int) -> None:
+    """SIGTERM to one worker after the other, each when the one before is back with its leases."""
+    for number in range(1, workers + 1):
+        before = stack.pid_of(f"worker-{number}")
+        assert before is not None
+        os.kill(before, signal.SIGTERM)
+        deadline = time.monotonic() + BACK_S
+        while stack.pid_of(f"worker-{number}") in (None, before) or not await _all_owned(stack):
+            if time.monotonic() > deadline:
+                raise BenchError(f"worker {number} did not come back within {BACK_S:.0f} s")
+            await asyncio.sleep(_POLL_S)
 
 
-def _check_same(window: Window) -> None:
-    """What was due is known while no agent starts or stops; what was run, while no worker does."""
-    before, after = window.before, window.after
-    if window.begin.reports.keys() != window.end.reports.keys():
-        raise BenchError("workers came or went during the measurement")
-    if not (
-        np.array_equal(before.agent, after.agent)
-        and np.array_equal(before.start, after.start)
-        and np.array_equal(before.interval, after.interval)
-    ):
-        raise BenchError("agents started or stopped during the measurement")
+async def _all_owned(stack: Stack) -> bool:
+    """Whether every worker that runs serves something."""
+    reports = await read_reports(stack)
+    running = {str(pid) for pid in _worker_pids(stack)}
+    owned = {name.rpartition("-")[2]: report["owned"] for name, (_, report) in reports.items()}
+    return all(owned.get(pid) for pid in running)
 
 
-def _ledger_rows(reading: Reading) -> int:
-    return sum(reading.counts[name] for name in ("trades", "logs", "messages"))
-
-
-def _refusals(window: Window) -> dict[str, int]:
-    total: dict[str, int] = {}
-    for sign, reading in ((1, window.end), (-1, window.begin)):
-        for report in reading.reports.values():
-            for reason, count in report["refusals"].items():
-                total[reason] = total.get(reason, 0) + sign * int(count)
-    return {reason: count for reason, count in total.items() if count}
-
-
-async def _shard_bytes(stack: Stack) -> int:
-    total = 0
-    for shard in await stack.shards.open_shards():
-        for key in (keys.shard_head(shard), keys.shard_rows(shard), keys.shard_events(shard)):
-            total += int(await command(stack.redis, "MEMORY", "USAGE", key) or 0)
-    return total
-
-
-def _percentile(histogram: NDArray[np.int64], share: float) -> int | None:
-    """Upper edge of the bucket (ms) in which the share is reached."""
-    total = int(histogram.sum())
-    if total <= 0:
-        return None
-    return int(np.searchsorted(histogram.cumsum(), math.ceil(share * total))) + 1
-
-
-def _rank(ordered: list[float], share: float) -> float | None:
-    if not ordered:
-        return None
-    return round(ordered[max(math.ceil(share * len(ordered)) - 1, 0)], 1)
+def _worker_pids(stack: Stack) -> list[int]:
+    names = [name for name in stack.processes() if name.startswith("worker-")]
+    return [pid for name in names if (pid := stack.pid_of(name)) is not None]
 
 
 def _report(figures: dict[str, Any], strict: bool) -> int:
     print(table(figures, "Density"))
-    failures = []
-    if figures["due"] != figures["run"]:
-        failures.append(f"due {figures['due']} is not run {figures['run']}")
-    if figures["missed"]:
-        failures.append(f"missed {figures['missed']}")
-    lag = figures["lag_ms_p99"]
-    print(f"lag p99 {lag} ms, aim {LAG_AIM_MS:g} ms")
-    if strict and (lag is None or lag > LAG_AIM_MS):
-        failures.append(f"lag p99 {lag} ms is above {LAG_AIM_MS:g} ms")
+    failures = failures_of(figures, strict)
+    if "lag_ms_p99" in figures:
+        print(f"lag p99 {figures['lag_ms_p99']} ms, aim {LAG_AIM_MS:g} ms")
+    if "own_process_cpu_us_per_tick" in figures:
+        cpu = figures["own_process_cpu_us_per_tick"] / figures["cpu_us_per_tick"]
+        memory = figures["own_process_pss_bytes_per_agent"] / figures["bytes_per_agent"]
+        print(f"a process for each agent takes {cpu:,.0f} times the CPU, {memory:,.0f} the memory")
     for failure in failures:
         print(f"FAILED: {failure}", file=sys.stderr)
     print(json.dumps(figures | {"failed": failures, "at": int(time.time())}))
@@ -202,8 +142,17 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--agents", type=int, default=10_000)
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--plans", type=int, default=400, help="50 symbols x all strategies")
+    parser.add_argument("--plans", type=int, default=1_500, help="50 symbols x all strategies")
     parser.add_argument("--interval", type=int, default=1, help="seconds between ticks")
+    parser.add_argument("--watched", type=int, default=0, help="agents whose owners look on")
+    parser.add_argument("--per-owner", type=int, default=100, help="agents of one owner")
+    parser.add_argument("--marks", action="store_true", help="trailing stop and drawdown limit")
+    parser.add_argument("--exits-pct", type=float, default=0.5, help="stop and target, %% of price")
+    parser.add_argument("--restart", action="store_true", help="every worker once, one by one")
+    parser.add_argument(
+        "--own-processes", type=int, default=4, help="agents in processes of their own, before"
+    )
+    parser.add_argument("--warm-up", type=float, default=WARM_UP_S, help="seconds")
     parser.add_argument("--price-source", default=SIMULATED)
     parser.add_argument("--strict", action="store_true", help="the aim of the lag is a check, too")
     parser.add_argument("--keep", action="store_true", help="keep folder and logs")

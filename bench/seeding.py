@@ -4,30 +4,40 @@ What differs from the hub is only that agents are made thousands at a time.
 """
 
 import asyncio
+import itertools
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Coroutine, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from datetime import UTC, datetime
+from typing import Any, TypeVar
 from uuid import UUID, uuid4
 
 from adapters import redis_keys as keys
-from adapters.db import agents_bulk, plans, users
+from adapters.db import agents, agents_bulk, plans, users
 from adapters.db.agents import NewAgent
 from adapters.plan_directory import publish_plans
 from adapters.price_simulated import SYMBOLS
 from adapters.recovery import recover_shard
 from adapters.redis_client import command
 from adapters.redis_keys import TICK_PARTITIONS
+from adapters.wanted import command_of
 from bench.stack import BenchError, Stack
+from engine.rows import empty_rows
+from engine.tick import apply_inbox
 from strategies import catalog
 
 AGENTS_AT_ONCE = 20_000
 AGENTS_PER_OWNER = 100
+SEEDED_SEQ = 2
+"""Events behind a row of a running agent: created, started."""
+AT_ONCE = 50
 SETTLED_S = 300.0
 JOBS_OF_A_SHARD = 2
 """The next tick, and one that runs."""
 _TIMEFRAME = "1m"
 _POLL_S = 0.2
+
+Made = TypeVar("Made")
 
 RISK: dict[str, Any] = {
     "max_position_usd": 1000.0,
@@ -49,6 +59,7 @@ class Fleet:
     plans: int
     interval: int = 1
     risk: Mapping[str, Any] = field(default_factory=lambda: RISK)
+    per_owner: int = AGENTS_PER_OWNER
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +79,7 @@ async def seed(stack: Stack, fleet: Fleet, owner: UUID | None = None) -> float:
     """
     began = time.monotonic()
     made = [await _intern(stack, place) for place in range(fleet.plans)]
-    owners = [
-        owner or (await users.create_user(stack.database, f"{uuid4()}@example.com", "none")).id
-        for _ in range(-(-fleet.agents // AGENTS_PER_OWNER))
-    ]
+    owners = [owner or await _owner(stack) for _ in range(-(-fleet.agents // fleet.per_owner))]
     shards: set[int] = set()
     waiting = list(_new_agents(fleet, made, owners))
     for first in range(0, len(waiting), AGENTS_AT_ONCE):
@@ -81,6 +89,52 @@ async def seed(stack: Stack, fleet: Fleet, owner: UUID | None = None) -> float:
     for shard in sorted(shards):
         await recover_shard(stack.database, stack.shards, shard)
     return time.monotonic() - began
+
+
+async def seed_running(stack: Stack, fleet: Fleet) -> float:
+    """Makes the agents as running ones, without the events of their start: a million of those
+    would keep the ledger busy for longer than the measurement. Returns the seconds it took.
+    """
+    began = time.monotonic()
+    made = await _gathered(_intern(stack, place) for place in range(fleet.plans))
+    owners = await _gathered(_owner(stack) for _ in range(-(-fleet.agents // fleet.per_owner)))
+    new = list(_new_agents(fleet, made, owners))
+    slot = int(time.time())
+    rows = {agent.plan_id: _started(agent, slot) for agent in new[: len(made)]}
+    records = [agent.id.bytes + rows[agent.plan_id][len(agent.id.bytes) :] for agent in new]
+    shards = await agents_bulk.create_running_agents(stack.database, new, records, SEEDED_SEQ)
+    del new, records
+    for shard in sorted(shards):
+        await recover_shard(stack.database, stack.shards, shard, int(time.time()))
+    return time.monotonic() - began
+
+
+async def running_records(stack: Stack, fleet: Fleet, agents: int) -> list[bytes]:
+    """The rows of so many agents of a fleet that were started just now, and lie in no shard."""
+    made = await _gathered(_intern(stack, place) for place in range(min(fleet.plans, agents)))
+    owners = [await _owner(stack)] * agents
+    new = itertools.islice(_new_agents(fleet, made, owners), agents)
+    return [_started(agent, int(time.time())) for agent in new]
+
+
+def _started(new: NewAgent, slot: int) -> bytes:
+    """What the engine makes of a row when the agent is started in it."""
+    command = command_of(agents.placed(new, 0, 0, 1, datetime.now(UTC)))
+    outcome = apply_inbox(empty_rows(1), slot, [command])
+    assert int(outcome.rows["seq"][0]) == SEEDED_SEQ == len(outcome.events)
+    return outcome.rows.tobytes()
+
+
+async def _owner(stack: Stack) -> UUID:
+    return (await users.create_user(stack.database, f"{uuid4()}@example.com", "none")).id
+
+
+async def _gathered(waiting: Iterator[Coroutine[Any, Any, Made]]) -> list[Made]:
+    """Results in order, of some at a time."""
+    made: list[Made] = []
+    while some := list(itertools.islice(waiting, AT_ONCE)):
+        made += await asyncio.gather(*some)
+    return made
 
 
 async def settled(stack: Stack) -> float:
@@ -137,7 +191,7 @@ def _new_agents(fleet: Fleet, made: list[SeedPlan], owners: list[UUID]) -> Itera
     for number in range(fleet.agents):
         plan = made[number % len(made)]
         yield NewAgent(
-            user_id=owners[number // AGENTS_PER_OWNER],
+            user_id=owners[number // fleet.per_owner],
             name=f"bench {number}",
             symbol=plan.symbol,
             timeframe=_TIMEFRAME,

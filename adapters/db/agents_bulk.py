@@ -1,7 +1,9 @@
 """Many agents at once, by COPY: for seeding a pool, where one transaction each is too slow."""
 
+import itertools
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from typing import Any
 from uuid import UUID
 
 import asyncpg
@@ -30,6 +32,9 @@ _AGENT_COLUMNS = (
     "wanted",
     "asked_epoch",
 )
+_RUNNING_COLUMNS = (*_AGENT_COLUMNS, "applied_epoch", "status")
+ROWS_A_COPY = 50_000
+"""A statement has to end in time, however many agents there are."""
 
 
 async def create_agents_bulk(database: Database, new: Sequence[NewAgent]) -> list[Agent]:
@@ -66,6 +71,48 @@ async def create_agents_bulk(database: Database, new: Sequence[NewAgent]) -> lis
     except asyncpg.ForeignKeyViolationError as error:
         raise missing_reference(error) from error
     return [placed(agent, *places[i], 1, now, halts[agent.user_id]) for i, agent in enumerate(new)]
+
+
+async def create_running_agents(
+    database: Database, new: Sequence[NewAgent], records: Sequence[bytes], seq: int
+) -> set[int]:
+    """Makes agents that run already, in one transaction; answers the shards they lie in.
+
+    records are their rows as the engine keeps them, each with `seq` events behind it that nobody
+    stores: a shard that is opened takes them from here, as after a loss of Redis.
+
+    Raises:
+        NoSuchPlan, NoSuchUser: one of them names one that does not exist; none is made.
+    """
+    try:
+        async with transaction(database) as con:
+            await con.execute("SELECT pg_advisory_xact_lock($1)", PLACES_LOCK)
+            plots = await read_plots(con, {agent.symbol for agent in new})
+            known = set(plots)
+            places = dict(_places(plots, new))
+            opened = [first for first in _firsts(places, new) if first[0] not in known]
+            await con.executemany("INSERT INTO shards (id, symbol) VALUES ($1, $2)", opened)
+            rows = (
+                (*places[i], agent.id, 1, seq, record)
+                for i, (agent, record) in enumerate(zip(new, records, strict=True))
+            )
+            columns = ("shard", "row", "agent_id", "epoch", "seq", "record")
+            await _copy(con, "shard_rows", columns, rows)
+            states = (
+                (*agent_values(agent), *places[i], 1, agent.wanted, 1, 1, agent.wanted)
+                for i, agent in enumerate(new)
+            )
+            await _copy(con, "agents", _RUNNING_COLUMNS, states)
+    except asyncpg.ForeignKeyViolationError as error:
+        raise missing_reference(error) from error
+    return {shard for shard, _ in places.values()}
+
+
+async def _copy(
+    con: Connection, table: str, columns: Sequence[str], records: Iterator[tuple[Any, ...]]
+) -> None:
+    while some := list(itertools.islice(records, ROWS_A_COPY)):
+        await con.copy_records_to_table(table, columns=columns, records=some)
 
 
 async def _halts(con: Connection, owners: set[UUID]) -> dict[UUID, int]:
