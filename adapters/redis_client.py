@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from importlib.resources import files
 from typing import Any
 
-from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio import Redis
 from redis.asyncio.client import PubSub
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff
@@ -20,6 +20,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from adapters.errors import RedisAway
 from adapters.redis_connections import cancelable
+from adapters.redis_pool import QuickPool
 
 AWAY = (RedisConnectionError, RedisTimeoutError, BusyLoadingError, OSError)
 """What a Redis that is down, starting or unreachable raises."""
@@ -73,13 +74,13 @@ def open_redis(
 
 def connection_pool(
     url: str, *, max_connections: int, timeout_s: float = 5.0, retries: bool = True
-) -> BlockingConnectionPool:
+) -> QuickPool:
     """The connections of one client; arq's are made here, too.
 
     Raises:
         ValueError: the URL is none that redis-py knows.
     """
-    pool: BlockingConnectionPool = BlockingConnectionPool.from_url(
+    pool: QuickPool = QuickPool.from_url(
         url,
         max_connections=max_connections,
         timeout=timeout_s,

