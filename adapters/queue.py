@@ -32,6 +32,8 @@ KEPT_AFTER_DUE_MS = 60_000
 """A job that nobody has started a minute after it was due is worth nothing: slots move on."""
 
 ARQ_CONNECTIONS_MAX = 512
+JOBS_AT_ONCE = 256
+"""Jobs of one round trip: nobody else is served while Redis takes them."""
 
 SILENCE_S = 2.0
 """After so long without a bell the connection is asked whether it lives."""
@@ -114,6 +116,7 @@ class JobQueue:
         self.redis = redis
         self._script = script(redis, "enqueue")
         self._listeners: dict[str, Callable[[int], None]] = {}
+        self._asked: dict[str, str] = {}
 
     def listen(self, queue: str, note_due: Callable[[int], None]) -> None:
         """A worker of this process serves a queue; it is told of jobs enqueued here."""
@@ -129,35 +132,29 @@ class JobQueue:
         Each rings the bell of its queue with the moment it is due; a worker in this process
         hears of its own jobs without Redis.
         """
-        if not jobs:
-            return
-        due_times: list[int]
-        if len(jobs) == 1:
-            # redis-py asks in front of each pipeline whether its scripts are there.
-            due_times = [await self._add(self.redis, jobs[0])]
-        else:
-            # Closed whatever happens: a pipeline that is canceled while it asks would keep its
-            # connection.
-            async with self.redis.pipeline(transaction=False) as pipe:
-                for job in jobs:
-                    await self._add(pipe, job)
-                due_times = await pipe.execute()
-        for job, at_ms in zip(jobs, due_times, strict=True):
-            if at_ms and job.queue in self._listeners:
-                self._listeners[job.queue](at_ms)
+        for first in range(0, len(jobs), JOBS_AT_ONCE):
+            some = jobs[first : first + JOBS_AT_ONCE]
+            names = [name for job in some for name in (job.queue, job_key_prefix + job.id)]
+            args: list[Any] = [KEPT_AFTER_DUE_MS]
+            for job in some:
+                args += self._words(job)
+            due_times: list[int] = await self._script(keys=names, args=args)
+            for job, at_ms in zip(some, due_times, strict=True):
+                if at_ms and job.queue in self._listeners:
+                    self._listeners[job.queue](at_ms)
 
-    async def _add(self, client: Redis, job: Job) -> int:
-        """When it is due, in ms; 0 when it is there already. Nothing yet of a pipeline."""
+    async def ask(self, job: Job) -> None:
+        """Enqueues a job that many ask for, unless it is the one that was asked for last here."""
+        if self._asked.get(job.queue) != job.id:
+            await self.enqueue(job)
+            self._asked[job.queue] = job.id
+
+    def _words(self, job: Job) -> tuple[str, str | int, bytes, str]:
         payload = serialize_job(
             job.task, job.args, {}, None, job.due_ms or 0, serializer=encode_job
         )
-        local = job.queue in self._listeners
-        bell = "" if local else keys.queue_bell(job.queue)
-        due_ms = "" if job.due_ms is None else job.due_ms
-        args = [job.id, due_ms, payload, KEPT_AFTER_DUE_MS, bell]
-        job_keys = [job.queue, job_key_prefix + job.id]
-        due: int = await self._script(keys=job_keys, args=args, client=client)
-        return due
+        bell = "" if job.queue in self._listeners else keys.queue_bell(job.queue)
+        return job.id, "" if job.due_ms is None else job.due_ms, payload, bell
 
 
 async def tick_queue_lag_s(redis: Redis) -> float:

@@ -71,14 +71,15 @@ async def recover_shard(database: Database, store: ShardStore, shard: int) -> bo
         except RowsError as error:
             raise SchemaUnknown(shard) from error
 
-        wanted = await agents.agents_of_shard(database, shard)
-        lacking = [agent for agent in wanted if agent.epoch > _epoch(state.rows, agent.row)]
+        wishes = await agents.wishes_of_shard(database, shard)
+        behind = [row for row, epoch, _ in wishes if epoch > _epoch(state.rows, row)]
+        lacking = await agents.agents_of_shard(database, shard, behind) if behind else []
         payloads: list[bytes] = []
         for agent in lacking:
             if len(payloads) % AGENTS_A_PIECE == 0:
                 await asyncio.sleep(0)  # the other shards of this process tick meanwhile
             payloads.append(payload_of(agent))
-        used = await plans.plans_of(database, {agent.plan_id for agent in wanted})
+        used = await plans.plans_of(database, {plan_id for _, _, plan_id in wishes})
         await publish_plans(store.redis, used.values())
         opened = await store.open(
             shard,

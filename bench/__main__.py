@@ -1,14 +1,18 @@
 """`python -m bench [NAME ...] [--full]`: the measurements one after another, short or at full size.
 
-Every one runs, also after one has failed. Exits non-zero when a check of any of them failed.
+Every one runs, also after one has failed. Exits non-zero when a check of any of them failed. The
+whole short set writes what it found into docs/measurements.md.
 """
 
 import argparse
 import sys
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 
 from bench import candle_rush, density, first_tick, hub, plans, soak, strategies, takeover, trades
+from bench.record import Done, figures_in, last_line, written
+from bench.stack import ROOT
 
 Measurement = tuple[Callable[[list[str]], int], list[str], list[str]]
 
@@ -30,6 +34,31 @@ MEASUREMENTS: dict[str, Measurement] = {
 }
 """By name: what runs, its arguments in the short set, and at full size."""
 
+SHOWN = frozenset(
+    (
+        "agents",
+        "due",
+        "run",
+        "missed",
+        "lag_ms_p50",
+        "lag_ms_p99",
+        "lag_ms_max",
+        "cpu_us_per_tick",
+        "bytes_per_agent",
+        "redis_ops_per_tick",
+        "trades",
+        "ledger_rows",
+        "own_process_cpu_us_per_tick",
+        "own_process_pss_bytes_per_agent",
+        "round_trips",
+        "get_status_ratio",
+        "create_ratio",
+        "long_list_p50_ms",
+        "sockets_connected_s",
+    )
+)
+"""Figures that the document repeats; the others are in the output alone."""
+
 
 def main(argv: list[str] | None = None) -> int:
     """Runs what was named, or all; returns the exit status."""
@@ -40,15 +69,21 @@ def main(argv: list[str] | None = None) -> int:
     unknown = sorted(set(options.names) - set(MEASUREMENTS))
     if unknown:
         parser.error(f"no measurement {', '.join(unknown)}; there are {', '.join(MEASUREMENTS)}")
-    statuses: dict[str, int] = {}
+    done: list[Done] = []
     for name in options.names or MEASUREMENTS:
         run, short, full = MEASUREMENTS[name]
         began = time.monotonic()
-        statuses[name] = run(full if options.full else short)
-        print(f"{name}: {time.monotonic() - began:.0f} s\n", flush=True)
-    for name, status in statuses.items():
-        print(f"{name}: {'FAILED' if status else 'ok'}", file=sys.stderr if status else sys.stdout)
-    return 1 if any(statuses.values()) else 0
+        with last_line() as said:
+            status = run(full if options.full else short)
+        done.append(Done(name, time.monotonic() - began, status, figures_in(said.line)))
+        print(f"{name}: {done[-1].seconds:.0f} s\n", flush=True)
+    for each in done:
+        word, stream = ("FAILED", sys.stderr) if each.status else ("ok", sys.stdout)
+        print(f"{each.name}: {word}", file=stream)
+    if not options.names and not options.full:
+        today = datetime.now(UTC).date().isoformat()
+        written(ROOT / "docs" / "measurements.md", done, today, SHOWN.__contains__)
+    return 1 if any(each.status for each in done) else 0
 
 
 if __name__ == "__main__":

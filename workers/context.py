@@ -46,21 +46,41 @@ class KnownShards:
     def __init__(self, limit: int = KNOWN_SHARDS_MAX) -> None:
         self._limit = limit
         self._states: OrderedDict[int, ShardState] = OrderedDict()
+        self._sure: set[int] = set()
+
+    def due(self, shard: int, now_slot: int) -> ShardState | None:
+        """The state to tick from without asking Redis for it: a slot of it is due, and when it was
+        committed no command was waiting. Whatever has come since makes the commit fail.
+        """
+        state = self._states.get(shard)
+        if state is None or shard not in self._sure or state.head.paused:
+            return None
+        next_due = state.head.next_due
+        return state if next_due is not None and next_due <= now_slot else None
+
+    def doubt(self, shard: int) -> None:
+        """Ask Redis before the next tick."""
+        self._sure.discard(shard)
 
     def get(self, shard: int) -> ShardState | None:
         return self._states.get(shard)
 
-    def put(self, shard: int, state: ShardState) -> None:
+    def put(self, shard: int, state: ShardState, sure: bool = False) -> None:
+        """sure: its inbox was empty then."""
         self._states[shard] = state
+        (self._sure.add if sure else self._sure.discard)(shard)
         self._states.move_to_end(shard)
         while len(self._states) > self._limit:
-            self._states.popitem(last=False)
+            oldest, _ = self._states.popitem(last=False)
+            self._sure.discard(oldest)
 
     def forget(self, shard: int) -> None:
         self._states.pop(shard, None)
+        self._sure.discard(shard)
 
     def clear(self) -> None:
         self._states.clear()
+        self._sure.clear()
 
 
 @dataclass(slots=True)

@@ -24,8 +24,10 @@ logger = logging.getLogger(__name__)
 
 EARLIEST_S = 2.0
 """A job that comes earlier than this before its slot is dropped; the sentinel brings another."""
-TRIES = 2
-"""Readings of one job: a refused commit means that somebody was faster, so look again once."""
+TRIES = 3
+"""Attempts of one job: from memory, and where that commit is refused from what Redis says; a second
+refusal means that somebody was faster, so look again once.
+"""
 
 
 async def tick_shard(ctx: dict[str, Any], shard: int, slot: int) -> None:
@@ -65,8 +67,9 @@ async def _gets_a_turn(pool: PoolContext) -> bool:
 async def _tick_once(pool: PoolContext, shard: int) -> bool:
     """One reading, one commit. True when there is nothing more to do for this job."""
     known = pool.known.get(shard)
+    remembered = pool.known.due(shard, pool.clock.slot())
     try:
-        read = await pool.shards.read(shard, known)
+        read = remembered or await pool.shards.read(shard, known)
     except SchemaUnknown as error:
         pool.known.forget(shard)
         pool.step_aside(str(error))
@@ -92,14 +95,17 @@ async def _tick_once(pool: PoolContext, shard: int) -> bool:
         pool.queue.enqueue(*successors(shard, run, now_slot)),
     )
     if committed.refused is not None:
-        pool.known.forget(shard)
+        if remembered is None:
+            pool.known.forget(shard)
+        pool.known.doubt(shard)
         pool.stats.refused(committed.refused)
         if committed.refused in ("run_id", "no_head"):
             return True
         if committed.refused == "future":
             await pool.clock.refresh()
         return False
-    pool.known.put(shard, pool.shards.after(read, commit, committed))
+    after = pool.shards.after(read, commit, committed)
+    pool.known.put(shard, after, sure=not committed.inbox_left)
     tell_failed(run.failed)
     tell_events(run.events)
     now = pool.clock.now()
@@ -108,7 +114,7 @@ async def _tick_once(pool: PoolContext, shard: int) -> bool:
     pool.stats.missed_slots += run.missed_slots
     if commit.events:
         await command(pool.queue_redis, "SADD", keys.dirty_shards(), shard)
-        await pool.queue.enqueue(jobs.ledger(int(pool.clock.now() * 1000)))
+        await pool.queue.ask(jobs.ledger(int(pool.clock.now() * 1000)))
     if committed.inbox_left:
         await pool.queue.enqueue(jobs.tick(shard, run.slot + 1))
     return True

@@ -194,10 +194,16 @@ async def unapplied(database: Database, older_than_s: float, limit: int) -> list
     return sorted(map(agent_of, found), key=lambda agent: (agent.updated_at, agent.id))
 
 
-async def agents_of_shard(database: Database, shard: int) -> list[Agent]:
-    """Every agent of a shard by row, those being deleted too."""
+async def agents_of_shard(
+    database: Database, shard: int, rows: Sequence[int] | None = None
+) -> list[Agent]:
+    """Every agent of a shard by row, or those of some rows; those being deleted too."""
     async with connection(database) as con:
-        found = await con.fetch(f"{_SELECT} WHERE shard = $1 ORDER BY row", shard)
+        found = await con.fetch(
+            f"{_SELECT} WHERE shard = $1 AND ($2::int[] IS NULL OR row = ANY($2)) ORDER BY row",
+            shard,
+            rows,
+        )
     return await _in_pieces(found)
 
 
@@ -208,6 +214,15 @@ async def _in_pieces(found: Sequence[asyncpg.Record]) -> list[Agent]:
         listed += map(agent_of, found[begin : begin + AGENTS_A_PIECE])
         await asyncio.sleep(0)
     return listed
+
+
+async def wishes_of_shard(database: Database, shard: int) -> list[tuple[int, int, int]]:
+    """(row, epoch, plan) of every agent of a shard, those being deleted too: what it takes to see
+    which rows lack a wanted state.
+    """
+    async with connection(database) as con:
+        found = await con.fetch("SELECT row, epoch, plan_id FROM agents WHERE shard = $1", shard)
+    return [(row["row"], row["epoch"], row["plan_id"]) for row in found]
 
 
 async def every_id(database: Database) -> list[UUID]:

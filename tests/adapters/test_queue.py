@@ -104,12 +104,12 @@ def test_shards_are_spread_over_the_first_half_of_a_slot() -> None:
 
 
 class LinkThatHangs(PlainLink):
-    """Never hears whether the server has a script, as long as it hangs."""
+    """Never hears of a script's answer, as long as it hangs."""
 
     hangs = True
 
     async def send(self, session: Session, commands: Sequence[Command]) -> None:
-        if self.hangs and commands[0][0] == b"SCRIPT":
+        if self.hangs and commands[0][0] == b"EVALSHA":
             await asyncio.Event().wait()
         await super().send(session, commands)
 
