@@ -35,6 +35,9 @@ ASIDE_S = 30.0
 KNOWN_SHARDS_MAX = 1_024
 """Tables a worker keeps in memory between ticks (about 0.7 MB each when full)."""
 
+PLANS_MARKED_MAX = 1_000_000
+"""A row that says a higher number is broken, and must not cost the memory of so many plans."""
+
 
 class KnownShards:
     """The last committed state of the shards this worker ticks, bounded, oldest out first.
@@ -122,7 +125,15 @@ class PoolContext:
         before = self._plan_sets.get(shard)
         if before is not None and before[0] is rows and np.array_equal(before[1], active):
             return before[2]
-        plans = np.unique(rows["plan_id"][active]).astype(np.int64)
+        plan_ids = rows["plan_id"][active]
+        highest = int(plan_ids.max(initial=0))
+        if highest < PLANS_MARKED_MAX:
+            # Numbers of plans have no gaps: marking them takes a tenth of the time of sorting.
+            used = np.zeros(highest + 1, np.bool_)
+            used[plan_ids] = True
+            plans = np.flatnonzero(used).astype(np.int64)
+        else:
+            plans = np.unique(plan_ids).astype(np.int64)
         self._plan_sets[shard] = (rows, active, plans)
         return plans
 

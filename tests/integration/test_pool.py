@@ -9,6 +9,7 @@ from adapters import redis_keys as keys
 from adapters.db import agents
 from adapters.redis_client import command
 from adapters.settings import Settings
+from adapters.shard_records import ShardState
 from adapters.wanted import payload_of
 from engine.rows import RowStatus
 from engine.schedule import counts
@@ -40,6 +41,32 @@ async def test_a_created_agent_ticks_every_second(pool: TestPool) -> None:
     before = await ticks()
     await pool.ticked(agent)
     assert await ticks() > before
+
+
+async def test_a_steady_shard_is_not_read_again_until_a_command_comes(
+    pool: TestPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    agent = await pool.create()
+    await pool.ticked(agent)
+    await pool.ticked(agent)
+    read, readings = pool.pool.shards.read, []
+
+    async def noted(shard: int, known: ShardState | None = None) -> ShardState | None:
+        readings.append(shard)
+        return await read(shard, known)
+
+    monkeypatch.setattr(pool.pool.shards, "read", noted)
+    await pool.ticked(agent)
+    await pool.ticked(agent)
+    assert readings == []
+    await pool.want(agent, "stopped")
+
+    async def stopped() -> bool:
+        row = await pool.row(agent)
+        return row is not None and row["status"] == RowStatus.STOPPED
+
+    await wait_for(stopped, seconds=3)
+    assert readings
 
 
 async def test_the_record_follows_the_row(pool: TestPool) -> None:
