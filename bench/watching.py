@@ -107,7 +107,8 @@ class Watching:
         self._process.stdin.write(word.encode() + b"\n")
         await self._process.stdin.drain()
         try:
-            line = await asyncio.wait_for(self._process.stdout.readline(), CONNECTED_S)
+            async with asyncio.timeout(CONNECTED_S):
+                line = await self._process.stdout.readline()
         except TimeoutError:
             line = b""
         if not line:
