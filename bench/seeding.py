@@ -5,8 +5,11 @@ What differs from the hub is only that agents are made thousands at a time.
 
 import asyncio
 import itertools
+import os
+import signal
 import time
 from collections.abc import Coroutine, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, TypeVar
@@ -31,6 +34,9 @@ AGENTS_PER_OWNER = 100
 SEEDED_SEQ = 2
 """Events behind a row of a running agent: created, started."""
 AT_ONCE = 50
+LATE_S = 2
+EVENTS_WAITING = 5_000
+"""More than that is a backlog, and not what happened in the last seconds."""
 SETTLED_S = 300.0
 JOBS_OF_A_SHARD = 2
 """The next tick, and one that runs."""
@@ -102,11 +108,28 @@ async def seed_running(stack: Stack, fleet: Fleet) -> float:
     slot = int(time.time())
     rows = {agent.plan_id: _started(agent, slot) for agent in new[: len(made)]}
     records = [agent.id.bytes + rows[agent.plan_id][len(agent.id.bytes) :] for agent in new]
-    shards = await agents_bulk.create_running_agents(stack.database, new, records, SEEDED_SEQ)
-    del new, records
-    for shard in sorted(shards):
-        await recover_shard(stack.database, stack.shards, shard, int(time.time()))
+    with _standing_still(stack):
+        shards = await agents_bulk.create_running_agents(stack.database, new, records, SEEDED_SEQ)
+        del new, records
+        for shard in sorted(shards):
+            await recover_shard(stack.database, stack.shards, shard, int(time.time()))
+        # The slots until the workers go on are paused, as after an orderly stop.
+        await stack.shards.pause(sorted(shards))
     return time.monotonic() - began
+
+
+@contextmanager
+def _standing_still(stack: Stack) -> Iterator[None]:
+    """The workers stopped by SIGSTOP: they would open the shards, too, and fall behind over it."""
+    names = [name for name in stack.processes() if name.startswith("worker-")]
+    pids = [pid for name in names if (pid := stack.pid_of(name)) is not None]
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
 
 
 async def running_records(stack: Stack, fleet: Fleet, agents: int) -> list[bytes]:
@@ -156,8 +179,22 @@ async def _unsettled(stack: Stack) -> str:
         return f"{lacking} agents have not started"
     queues = [keys.tick_queue(partition) for partition in range(TICK_PARTITIONS)]
     jobs = sum([int(await command(stack.redis, "ZCARD", queue)) for queue in queues])
-    usual = JOBS_OF_A_SHARD * len(await stack.shards.open_shards())
-    return f"{jobs} jobs wait, {usual} are usual" if jobs > usual else ""
+    shards = await stack.shards.open_shards()
+    usual = JOBS_OF_A_SHARD * len(shards)
+    if jobs > usual:
+        return f"{jobs} jobs wait, {usual} are usual"
+    pipe = stack.redis.pipeline(transaction=False)
+    for shard in shards:
+        pipe.hget(keys.shard_head(shard), "slot")
+        pipe.hget(keys.shard_head(shard), "next_due")
+    answers: list[Any] = await pipe.execute()
+    now = int(time.time())
+    stands = zip(answers[::2], answers[1::2], strict=True)
+    late = sum(bool(due) and int(slot or 0) < now - LATE_S for slot, due in stands)
+    if late:
+        return f"{late} shards are late"
+    waiting = sum((await stack.shards.events_waiting(shards)).values())
+    return f"{waiting} events wait for the ledger" if waiting > EVENTS_WAITING else ""
 
 
 def plan_parts(place: int) -> tuple[str, str, dict[str, catalog.ParamValue]]:

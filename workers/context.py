@@ -112,6 +112,8 @@ class PoolContext:
     turns: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(TICKS_AT_ONCE))
     aside_until: float = 0.0
     """Until then (by the clock of Redis) the worker serves no partition."""
+    next_in_turn: set[int] = field(default_factory=set)
+    """Shards of which a job waits for another to end; in a pool that is behind there are many."""
     _locks: dict[int, asyncio.Lock] = field(default_factory=dict)
     _plan_sets: dict[int, tuple[Rows, Mask, Ints]] = field(default_factory=dict)
 

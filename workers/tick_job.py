@@ -44,16 +44,30 @@ async def tick_shard(ctx: dict[str, Any], shard: int, slot: int) -> None:
     if early_s > 0:
         await asyncio.sleep(early_s)
     # A wake and a tick of one shard in one process take turns; across processes the commit decides.
-    async with pool.shard_lock(shard):
-        if not await _gets_a_turn(pool):
-            return  # others are at work; the sentinel brings another job while the shard is late
-        try:
-            with log_fields(shard=shard):
-                for _ in range(TRIES):
-                    if await _tick_once(pool, shard):
-                        return
-        finally:
-            pool.turns.release()
+    lock = pool.shard_lock(shard)
+    if lock.locked() and shard in pool.next_in_turn:
+        return  # it has read nothing yet, so it will do what this job would
+    pool.next_in_turn.add(shard)
+    try:
+        await lock.acquire()
+    finally:
+        pool.next_in_turn.discard(shard)
+    try:
+        await _tick_in_turn(pool, shard)
+    finally:
+        lock.release()
+
+
+async def _tick_in_turn(pool: PoolContext, shard: int) -> None:
+    if not await _gets_a_turn(pool):
+        return  # others are at work; the sentinel brings another job while the shard is late
+    try:
+        with log_fields(shard=shard):
+            for _ in range(TRIES):
+                if await _tick_once(pool, shard):
+                    return
+    finally:
+        pool.turns.release()
 
 
 async def _gets_a_turn(pool: PoolContext) -> bool:

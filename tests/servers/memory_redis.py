@@ -110,7 +110,7 @@ class MemoryRedis:
         own: dict[bytes, Callable[..., Reply]] = {
             b"PING": self._ping, b"TIME": self._time, b"INFO": self._info,
             b"FLUSHALL": self._flushall, b"PUBLISH": self._publish, b"EVALSHA": self._evalsha,
-            b"EVAL": self._eval, b"SCRIPT": self._script,
+            b"EVAL": self._eval, b"SCRIPT": self._script, b"PUBSUB": self._pubsub,
         }  # fmt: skip
         self._own = {name: _known(run, bound=0) for name, run in own.items()}
 
@@ -212,6 +212,14 @@ class MemoryRedis:
         self.witness.before_script(sha, keys, arguments)
         reply = self.scripts.run(sha, keys, arguments)
         self.witness.after_script(sha, keys, arguments, reply)
+        return reply
+
+    def _pubsub(self, what: bytes, *channels: bytes) -> Reply:
+        if what.upper() != b"NUMSUB":
+            raise ReplyError(f"ERR Unknown subcommand '{what.decode()}'")
+        reply: list[Reply] = []
+        for channel in channels:
+            reply += [channel, sum(channel in session.channels for session in self.sessions)]
         return reply
 
     def _publish(self, channel: bytes, message: bytes) -> Reply:
