@@ -80,7 +80,9 @@ async def test_a_worker_that_meets_a_newer_schema_gives_its_partitions_back(
     head = keys.shard_head(agent.shard)
     stood = await pool.pool.shards.read_head(agent.shard)
     assert stood is not None
+    # as a commit of the newer version does: the version rises with the schema
     await command(redis, "HSET", head, "schema", 9)
+    await command(redis, "HINCRBY", head, "version", 1)
 
     async def owners() -> list[bytes | None]:
         leases = [keys.partition_lease(p) for p in range(keys.TICK_PARTITIONS)]
