@@ -112,7 +112,7 @@ async def seed_running(stack: Stack, fleet: Fleet) -> float:
         shards = await agents_bulk.create_running_agents(stack.database, new, records, SEEDED_SEQ)
         del new, records
         for shard in sorted(shards):
-            await recover_shard(stack.database, stack.shards, shard, int(time.time()))
+            await recover_shard(stack.database, stack.shards, shard)
         # The slots until the workers go on are paused, as after an orderly stop.
         await stack.shards.pause(sorted(shards))
     return time.monotonic() - began
