@@ -25,6 +25,9 @@ START_S = float(os.environ.get("ARTIC_DOCKER_START_S") or 150)
 BUILD_S = 600
 COMMAND_S = 180
 REMOVE_TRIES = 20
+OTHER_HUB = "http://old-hub:9000"
+POOL_SECRET = "pool-of-the-tests"
+SHIM_OWNER = "other-hubs@example.com"
 
 
 class NoEngine(Exception):
@@ -139,11 +142,16 @@ class Project:
         return f"{self.name}-agents"
 
     def with_shims(self) -> None:
-        """From its next `up` on, the hub makes a container for each agent."""
+        """From its next `up` on, the hub makes a container for each agent, and takes agents of
+        another hub.
+        """
         self.files = ("compose.shims.yaml",)
         self.settings = {
             "ARTIC_SHIM_NETWORK": self.network,
             "DOCKER_GID": str(Path("/var/run/docker.sock").stat().st_gid),
+            "ARTIC_POOL_SECRET": POOL_SECRET,
+            "ARTIC_SHIM_OWNER": SHIM_OWNER,
+            "ARTIC_CALLBACK_HUBS": OTHER_HUB,
         }
 
     def scale(self, workers: int) -> None:
@@ -160,7 +168,7 @@ class Project:
                 if not left:
                     break
                 subprocess.run(["docker", "rm", "-f", *left], check=False, capture_output=True)
-        self.compose("down", "--volumes", "--remove-orphans")
+        self.compose("down", "--volumes", "--remove-orphans", "--timeout", "1")
 
     def _of_agents(self) -> list[str]:
         shown = "{{range $id, $_ := .Containers}}{{$id}} {{end}}"

@@ -12,12 +12,13 @@ from tests.docker.engine import Project
 
 
 @asynccontextmanager
-async def logged_in(project: Project) -> AsyncIterator[httpx.AsyncClient]:
+async def logged_in(project: Project, email: str = "") -> AsyncIterator[httpx.AsyncClient]:
     """A client with a new account at the hub of a project, as soon as it answers."""
     async with httpx.AsyncClient(base_url=project.hub_url, timeout=10) as client:
 
         async def login() -> httpx.Response | None:
-            account = {"email": f"a{time.time_ns()}@example.com", "password": "a long password"}
+            address = email or f"a{time.time_ns()}@example.com"
+            account = {"email": address, "password": "a long password"}
             try:
                 answer = await client.post("/auth/register", json=account)
             except httpx.TransportError:

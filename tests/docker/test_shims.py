@@ -12,8 +12,8 @@ import pytest
 
 from tests.agent_shim.lives import AGENT, live
 from tests.conftest import wait_for
-from tests.docker.engine import Project, inside, run
-from tests.docker.owners import create, ticking
+from tests.docker.engine import OTHER_HUB, POOL_SECRET, SHIM_OWNER, Project, inside, run
+from tests.docker.owners import create, logged_in, ticking
 
 HEALTH = """
 import http.client, json, sys
@@ -100,6 +100,52 @@ async def test_leftovers_are_found_by_their_label(
     await wait_for(lambda: container(f"artic-agent-{gone}") is None, seconds=30)
     assert container(stranger) is not None, "a container of somebody else stays"
     run("docker", "rm", "-f", stranger)
+
+
+async def test_a_life_at_the_endpoint_of_another_hubs_agent(
+    project: Project, owner_with_shims: httpx.AsyncClient
+) -> None:
+    outside = uuid4()
+    name = f"artic-agent-{outside}"
+    told = {
+        "HUB_URL": OTHER_HUB,
+        "HUB_AGENT_ID": str(outside),
+        "INTERNAL_SECRET": "the secret over there",
+        "SYMBOL": "BTC/USDT",
+        "POOL_URL": "http://hub:9000",
+        "POOL_SECRET": POOL_SECRET,
+    }
+    marks = [word for key, value in told.items() for word in ("--env", f"{key}={value}")]
+    async with logged_in(project, SHIM_OWNER) as owner:
+        run(
+            "docker", "run", "-d", "--name", name, "--network", project.network, "--read-only",
+            "--cap-drop", "ALL", "--memory", "64m", *marks, "artic-shim",
+        )  # fmt: skip
+        try:
+            found = container(name)
+            assert found is not None
+            address = found["NetworkSettings"]["Networks"][project.network]["IPAddress"]
+            async with httpx.AsyncClient(
+                base_url=f"http://{address}:8000", headers={"Host": f"{name}:8000"}, timeout=10
+            ) as endpoint:
+
+                async def ready() -> bool:
+                    try:
+                        return (await endpoint.get("/health")).status_code == 200
+                    except httpx.TransportError:
+                        return False
+
+                async def seen() -> dict[str, Any]:
+                    [agent] = (await owner.get("/api/agents")).json()
+                    return dict(agent)
+
+                await wait_for(ready, seconds=20, what="it answers")
+                await live(endpoint, seen)
+                agent_id = (await seen())["id"]
+                assert container(f"artic-agent-{agent_id}") is None, "it has one over there"
+                await owner.delete(f"/api/agents/{agent_id}")
+        finally:
+            run("docker", "rm", "-f", name)
 
 
 @pytest.mark.parametrize("where", ["gateway", "container"])
