@@ -17,8 +17,8 @@ REST_S_MAX = 300.0
 ANSWER_BYTES_MAX = 65_536
 
 Outcome = Literal["taken", "known", "refused"]
-"""known: 409, which a hub says of what it has heard before. refused: it will not take this, as it
-is, now."""
+"""known: 409, which a hub may say of what it has heard before. refused: it will not take this, as
+it is, now."""
 
 
 class HubAway(Exception):

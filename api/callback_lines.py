@@ -43,6 +43,9 @@ class AgentNews:
     status: bytes | None = None
     ticks: deque[LogEntry] = field(default_factory=lambda: deque(maxlen=TICK_LINES_MAX))
     record_due: bool = False
+    unsure: bool = True
+    """Whether its hub may have taken the next trade already: an answer was lost, perhaps by the
+    process before this one."""
 
     @property
     def is_due(self) -> bool:
@@ -67,6 +70,11 @@ class HubLine:
         self._open.set()
         self._rest_s = 0.0
         self._said_at: dict[str, float] = {}
+
+    @property
+    def is_resting(self) -> bool:
+        """Whether its hub is away and nothing is sent for a while."""
+        return not self._open.is_set()
 
     def put(self, news: AgentNews) -> None:
         """Something of the agent is to be told."""
@@ -133,7 +141,7 @@ class HubLine:
                 raise
 
     async def _tell_trades(self, news: AgentNews) -> None:
-        """In order, each as often as it takes; a hub that has heard of one before says 409."""
+        """In order, each as often as it takes; a hub that may have heard of one says so by 409."""
         while due := await callbacks.trades_due(self._database, news.agent_id):
             for each in due:
                 trade = each.trade
@@ -142,11 +150,16 @@ class HubLine:
                 ):
                     body = trade_report(trade, news.outside_id, closed=closed)
                     event = f"{trade.id}:{'closed' if closed else 'opened'}"
-                    outcome = await self._post(
-                        news, "/internal/trades", body, {"Idempotency-Key": event}
-                    )
-                    if outcome == "refused":
+                    try:
+                        outcome = await self._post(
+                            news, "/internal/trades", body, {"Idempotency-Key": event}
+                        )
+                    except HubAway:
+                        news.unsure = True
+                        raise
+                    if outcome == "refused" or (outcome == "known" and not news.unsure):
                         return  # never dropped: the next look at the record tries again
+                    news.unsure = False
                     await callbacks.trade_told(
                         self._database, news.agent_id, trade.seq, closed=closed
                     )
@@ -163,7 +176,7 @@ class HubLine:
         if self._rest_s:
             log.info("hub %s takes news again", self._hub.url)
             self._rest_s = 0.0
-        if outcome == "refused":
+        if outcome != "taken":
             self._say(f"{path} {status}", f"hub {self._hub.url} refuses {path}: status {status}")
         return outcome
 

@@ -47,12 +47,14 @@ LINE: dict[str, tuple[type, ...]] = {"ts": (str,), "level": (str,), "message": (
 @dataclass
 class OldHub:
     """What it was told. `fails` is a status that it answers instead; `held` makes it slow: it
-    answers only once this is set; `loses_answers`: it takes a report and breaks off.
+    answers only once this is set; `loses_answers`: it takes a report and breaks off. `sends_to` is
+    where it redirects.
     """
 
     fails: int | None = None
     held: asyncio.Event | None = None
     loses_answers: bool = False
+    sends_to: str = ""
     statuses: dict[str, list[dict[str, Any]]] = field(default_factory=lambda: defaultdict(list))
     trades: list[dict[str, Any]] = field(default_factory=list)
     events: list[str] = field(default_factory=list)
@@ -105,6 +107,8 @@ class OldHub:
         self.connections.add(request.transport)
         if self.held is not None:
             await self.held.wait()
+        if self.sends_to:
+            return web.Response(status=307, headers={"Location": self.sends_to})
         if self.fails is not None:
             return web.Response(status=self.fails, text="Internal Server Error")
         if request.headers.get("X-Internal-Secret") != SECRET:
