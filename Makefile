@@ -77,7 +77,7 @@ bench-takeover: $(VENV)/dev.stamp
 	@$(BIN)/python -m bench.takeover $(ARGS)
 
 bench-hub: $(VENV)/dev.stamp
-	@$(BIN)/python -m bench.hub $(ARGS)
+	@$(BIN)/python -m bench.hub --strict $(ARGS)
 
 bench-rebuild: $(VENV)/dev.stamp
 	@$(BIN)/python -m bench.rebuild $(ARGS)

@@ -24,7 +24,7 @@ PATIENCE_S = 5.0
 """How long caught_up() waits for an answer."""
 PACE_MIN_S = 0.0005
 PACE_MAX_S = 0.004
-PACE_PER_CALLER_S = 0.0001
+PACE_PER_CALLER_S = 0.00006
 """Between two pings: whoever asks meanwhile shares the next one. A ping costs more than a request,
 so the more callers the last one had, the more may gather for the next."""
 
