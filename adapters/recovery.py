@@ -23,11 +23,11 @@ from adapters.db.connection import Database, connection
 from adapters.db.shards import NewestRow, ShardProgress
 from adapters.errors import SchemaUnknown
 from adapters.plan_directory import publish_plans
-from adapters.shard_records import Head, ShardState, united
+from adapters.shard_records import FleetHalt, Head, ShardState, united
 from adapters.shard_store import ShardStore
 from adapters.wanted import payload_of
 from engine.errors import RowsError
-from engine.rows import ROW_SCHEMA, ROWS_PER_SHARD, Mask, Rows, empty_rows, rows_at
+from engine.rows import ROW_SCHEMA, ROWS_PER_SHARD, Halt, Mask, Rows, empty_rows, rows_at
 from engine.schedule import SkippedRange
 from engine.schemas import record_schema, rows_from_bytes
 
@@ -116,7 +116,10 @@ def recovered_state(
         rested = progress.rested_slot == progress.slot
         lost = [SkippedRange(progress.slot + 1, slot, rested)] if progress.slot else []
         skipped = united([*progress.skipped, *lost], slot)
-        head = Head(progress.version + 1, slot, None, schema, run_id, skipped, 0, paused=False)
+        halts = _halts((), progress, slot)
+        head = Head(
+            progress.version + 1, slot, None, schema, run_id, skipped, 0, paused=False, halts=halts
+        )
         return ShardState(head, rows, ())
     slot = max(seen.head.slot, progress.slot)
     # What was not run before the last event on record, and this Redis has forgotten.
@@ -131,8 +134,18 @@ def recovered_state(
         folded_slot=seen.head.folded_slot,
         paused=seen.head.paused,
         held=seen.head.held,
+        halts=_halts(seen.head.halts, progress, slot),
     )
     return ShardState(head, rows, seen.inbox)
+
+
+def _halts(
+    seen: tuple[FleetHalt, ...], progress: ShardProgress, slot: int
+) -> tuple[FleetHalt, ...]:
+    """What the shard had of the fleet's halts, and the one on record if it has not seen it."""
+    if progress.fleet_epoch <= (seen[-1].epoch if seen else 0):
+        return seen
+    return (*seen, FleetHalt(slot + 1, Halt(progress.fleet_halt), progress.fleet_epoch))
 
 
 def _merged_rows(seen: ShardState | None, newest: list[NewestRow]) -> Rows:

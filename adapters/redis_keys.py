@@ -250,6 +250,11 @@ def ticked_channel() -> str:
     return f"{PREFIX}ticked"
 
 
+def quotas_channel() -> str:
+    """Pub/sub: the id of a user whose quotas have changed."""
+    return f"{PREFIX}quotas"
+
+
 def attempts(kind: str, who: str) -> str:
     """List: ms of the newest attempts of an account or address, bounded. TTL: the window."""
     return f"{PREFIX}{{attempts}}:{kind}:{who}"

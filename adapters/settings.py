@@ -224,7 +224,8 @@ class Settings:
     requests_per_minute: int = _setting(
         "ARTIC_REQUESTS_PER_MINUTE",
         read.whole_number(0, 10**9),
-        "of one user, or of one address without a credential; 0: no limit",
+        "of one user, or of one address without a credential; 0: no limit. This, agents and plans "
+        "are defaults: operators set others for an account",
         default="6000",
     )
     sockets_per_user: int = _setting(
@@ -232,6 +233,12 @@ class Settings:
         read.whole_number(0, 10**6),
         "WebSockets that one user may have open at one hub process; 0: no limit",
         default="1000",
+    )
+    agents_per_user: int = _setting(
+        "ARTIC_AGENTS_PER_USER",
+        read.whole_number(0, 10**7),
+        "agents that a user may have; 0: no limit",
+        default="10000",
     )
     plans_per_user: int = _setting(
         "ARTIC_PLANS_PER_USER",

@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.rows import ROW_SCHEMA, Rows
+from engine.rows import ROW_SCHEMA, Halt, Rows
 from engine.schedule import SkippedRange
 from engine.schemas import RECORD_BYTES, rows_to_bytes
 
@@ -21,7 +21,19 @@ COMMAND_PREFIX_BYTES = 16
 SKIPPED_ON_RECORD_MAX = 512
 """Ranges of slots not run that PostgreSQL keeps of a shard, newest last."""
 
+HALTS_KEPT = 64
+"""Changes of the fleet's halt that a head keeps: a catch-up asks for those of a minute ago."""
+
 Refusal = Literal["no_head", "version", "run_id", "slot", "future", "inbox", "arguments", "full"]
+
+
+@dataclass(frozen=True, slots=True)
+class FleetHalt:
+    """From a slot on the fleet is held back so far. epoch counts the changes, over all shards."""
+
+    first: int
+    halt: Halt
+    epoch: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +49,18 @@ class Head:
     folded_slot: int
     paused: bool
     held: tuple[SkippedRange, ...] = ()
-    """Slots that were run without entries, newest last: the ledger was too far behind."""
+    """Slots that were run without entries, newest last: the ledger was too far behind, or the fleet
+    was held back; `paused` ones without any decision by signal or age, too."""
+    halts: tuple[FleetHalt, ...] = ()
+
+    def halt_at(self, slot: int) -> Halt:
+        """How far the fleet is held back in a slot."""
+        return fleet_halt_at(self.halts, slot)
+
+    @property
+    def halt_epoch(self) -> int:
+        """Of the newest change of the fleet's halt that the shard has."""
+        return self.halts[-1].epoch if self.halts else 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +159,24 @@ def united(ranges: Iterable[SkippedRange], through: int) -> tuple[SkippedRange, 
     return tuple(kept[-SKIPPED_ON_RECORD_MAX:])
 
 
+def fleet_halt_at(halts: Sequence[FleetHalt], slot: int) -> Halt:
+    """How far the fleet is held back in a slot; changes newest last."""
+    return next((each.halt for each in reversed(halts) if each.first <= slot), Halt.ACTIVE)
+
+
+def encode_halts(halts: Sequence[FleetHalt]) -> str:
+    """As scripts/halt_shard.lua has them: `slot:halt:epoch` with spaces between."""
+    return " ".join(f"{each.first}:{int(each.halt)}:{each.epoch}" for each in halts[-HALTS_KEPT:])
+
+
+def decode_halts(text: bytes) -> tuple[FleetHalt, ...]:
+    """The inverse."""
+    return tuple(
+        FleetHalt(first, Halt(halt), epoch)
+        for first, halt, epoch in (map(int, each.split(b":")) for each in text.split())
+    )
+
+
 def encode_ticked(shard: int, slot: int, version: int) -> bytes:
     """What is announced of a commit: its shard, the slot now covered, the version."""
     return msgspec.msgpack.encode((shard, slot, version))
@@ -161,6 +202,7 @@ def decode_head(fields: dict[bytes, bytes]) -> Head | None:
         folded_slot=int(fields.get(b"folded_slot", b"0")),
         paused=fields.get(b"paused") == b"1",
         held=decode_skipped(fields.get(b"held", b"")),
+        halts=decode_halts(fields.get(b"halts", b"")),
     )
 
 

@@ -16,21 +16,25 @@ from adapters import redis_keys as keys
 from adapters.errors import SchemaUnknown, ShardFull
 from adapters.redis_client import Redis, command, script
 from adapters.shard_records import (
+    HALTS_KEPT,
     Commit,
     Committed,
+    FleetHalt,
     Head,
     Pushed,
     ShardState,
     StreamBatch,
     changed_ranges,
+    decode_halts,
     decode_head,
     decode_inbox,
     decode_skipped,
+    encode_halts,
     encode_skipped,
     encode_ticked,
     whole_table,
 )
-from engine.rows import ROW_SCHEMA, ROWS_PER_SHARD
+from engine.rows import ROW_SCHEMA, ROWS_PER_SHARD, Halt
 from engine.schemas import RECORD_BYTES, rows_from_bytes, rows_to_bytes
 
 INBOX_MAX = 20_000
@@ -53,6 +57,7 @@ class ShardStore:
         self._push = script(redis, "push_command")
         self._open = script(redis, "open_shard")
         self._pause = script(redis, "pause_shard")
+        self._halt = script(redis, "halt_shard")
         self._read_events = script(redis, "read_events")
 
     async def read(self, shard: int, known: ShardState | None = None) -> ShardState | None:
@@ -160,17 +165,26 @@ class ShardStore:
 
     async def push_all(self, commands: Sequence[tuple[int, bytes]]) -> list[Pushed | None]:
         """The same for many commands in one round trip."""
+        return await self.push_groups([(shard, [payload]) for shard, payload in commands])
+
+    async def push_groups(
+        self, groups: Sequence[tuple[int, Sequence[bytes]]]
+    ) -> list[Pushed | None]:
+        """Commands of one shard together, under one stamp; the number is that of the last one.
+
+        A group is in the inbox as a whole or not at all.
+        """
         # Closed whatever happens: a pipeline that is canceled while it looks for its scripts would
         # keep its connection.
         async with self.redis.pipeline(transaction=False) as pipe:
-            for shard, payload in commands:
+            for shard, payloads in groups:
                 shard_keys = [keys.shard_head(shard), keys.shard_inbox(shard)]
-                await self._push(keys=shard_keys, args=[payload, INBOX_MAX], client=pipe)
+                await self._push(keys=shard_keys, args=[INBOX_MAX, *payloads], client=pipe)
             answers: list[Any] = await pipe.execute()
         pushed: list[Pushed | None] = []
-        for (shard, _), answer in zip(commands, answers, strict=True):
+        for (shard, _), answer in zip(groups, answers, strict=True):
             if answer[0] == -2:
-                raise ShardFull(shard, f"{INBOX_MAX} commands are waiting already")
+                raise ShardFull(shard, f"it takes {INBOX_MAX} commands, and many are waiting")
             pushed.append(None if answer[0] == -1 else Pushed(int(answer[0]), int(answer[1])))
         return pushed
 
@@ -265,6 +279,7 @@ class ShardStore:
             keys.ticked_channel(),
             encode_ticked(shard, new.head.slot, new.head.version),
             encode_skipped(new.head.held),
+            encode_halts(new.head.halts),
             *commands,
         ]
         shard_keys = [
@@ -281,6 +296,35 @@ class ShardStore:
             for shard in shards:
                 await self._pause(keys=[keys.shard_head(shard)], client=pipe)
             await pipe.execute()
+
+    async def halt(
+        self, shards: Sequence[int], halt: Halt, epoch: int
+    ) -> dict[int, FleetHalt | None]:
+        """Tells shards how far the fleet is held back; from which slot on each does so.
+
+        None for a shard that has no head yet: its recovery asks the record.
+        """
+        async with self.redis.pipeline(transaction=False) as pipe:
+            for shard in shards:
+                args = [epoch, int(halt), HALTS_KEPT]
+                await self._halt(keys=[keys.shard_head(shard)], args=args, client=pipe)
+            answers: list[Any] = await pipe.execute()
+        return {
+            shard: None if answer[0] == -1 else FleetHalt(int(answer[1]), halt, int(answer[0]))
+            for shard, answer in zip(shards, answers, strict=True)
+        }
+
+    async def halt_epochs(self, shards: Sequence[int]) -> dict[int, int]:
+        """The newest halt of the fleet that each shard has; one without a head is left out."""
+        pipe = self.redis.pipeline(transaction=False)
+        for shard in shards:
+            pipe.hmget(keys.shard_head(shard), ["version", "halts"])
+        answers: list[Any] = await pipe.execute()
+        return {
+            shard: halts[-1].epoch if (halts := decode_halts(told or b"")) else 0
+            for shard, (version, told) in zip(shards, answers, strict=True)
+            if version is not None
+        }
 
     async def bury(self, shard: int, payload: bytes, reason: str) -> None:
         """Keeps a command that could not be applied, for a person to look at."""

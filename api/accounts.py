@@ -25,9 +25,11 @@ from adapters.tokens import (
 from api.answers import answer, no_content
 from api.auth import caller_of, unauthorized
 from api.bodies import Body, Check, Nothing, read_body
-from api.errors import Problem, too_many
+from api.errors import Problem, too_many, too_many_requests
 from api.hub import Hub, hub_of
 from api.networks import network_of
+from api.status_words import HALT_WORDS, HaltWord
+from api.users import QuotasAnswer, quotas_in_force
 
 log = logging.getLogger("artic.hub")
 
@@ -86,20 +88,14 @@ class TokensAnswer(msgspec.Struct, frozen=True):
     token_type: Literal["bearer"]
 
 
-class Quotas(msgspec.Struct, frozen=True):
-    """What an account may ask of the hub; null: no limit."""
-
-    requests_per_minute: int | None
-    plans: int | None
-
-
 class MeAnswer(msgspec.Struct, frozen=True):
     """The caller's account."""
 
     id: UUID
     email: str
     role: Literal["operator", "user"]
-    quotas: Quotas
+    quotas: QuotasAnswer
+    halt: HaltWord
 
 
 class KeyAnswer(msgspec.Struct, frozen=True):
@@ -171,11 +167,11 @@ async def log_out(request: Request) -> Response:
 async def me(request: Request) -> Response:
     """GET /api/me: the caller's account."""
     hub = hub_of(request)
-    user = await users.get(hub.database, caller_of(request).user_id)
-    if user is None:
+    found = await users.get(hub.database, caller_of(request).user_id)
+    if found is None:
         raise unauthorized("the account is gone")
-    quotas = Quotas(hub.requests.per_minute or None, hub.settings.plans_per_user or None)
-    return answer(MeAnswer(user.id, user.email, user.role, quotas))
+    given = quotas_in_force(hub, found.quotas)
+    return answer(MeAnswer(found.id, found.email, found.role, given, HALT_WORDS[found.halt]))
 
 
 async def make_api_key(request: Request) -> Response:
@@ -220,6 +216,7 @@ async def _count_attempt(request: Request, kind: Kind, email: str) -> None:
 
 def _count_request(request: Request) -> None:
     """Problem 429 for more requests from one address than one user may make."""
-    wait_s = hub_of(request).requests.wait_s(network_of(request))
+    requests = hub_of(request).requests
+    wait_s = requests.wait_s(network_of(request))
     if wait_s:
-        raise too_many("requests", wait_s)
+        raise too_many_requests(requests.per_minute, wait_s)

@@ -12,7 +12,7 @@ from adapters.db.agents import Agent
 from adapters.db.records import iso
 from adapters.shard_rows import Found
 from api.risk_params import RiskParams
-from api.status_words import StatusWord, is_outdated, state_of, word_of
+from api.status_words import HaltWord, StatusWord, halt_word, is_outdated, state_of, word_of
 from api.times import IsoTime
 from strategies import catalog
 
@@ -35,6 +35,7 @@ class AgentAnswer(msgspec.Struct, frozen=True):
     risk_params: RiskParams
     status: StatusWord
     status_detail: str | None
+    halt: HaltWord
     created_at: IsoTime
     updated_at: IsoTime
 
@@ -106,6 +107,7 @@ def encode_agent(agent: Agent, word: StatusWord, detail: str | None) -> bytes:
             risk_params=_in_order(agent.risk_params),
             status=word,
             status_detail=detail,
+            halt=halt_word(agent),
             created_at=iso(agent.created_at),
             updated_at=iso(agent.updated_at),
         )

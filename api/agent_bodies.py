@@ -32,7 +32,7 @@ JOINERS = "\u200c\u200d"
 """Formats that some scripts and emoji need."""
 
 
-def _readable(value: str) -> str | None:
+def readable(value: str) -> str | None:
     """Any language and emoji; nothing that breaks or turns a line of a log or a page."""
     kinds = {unicodedata.category(each) for each in value if each not in JOINERS}
     if kinds & UNREADABLE:
@@ -45,7 +45,7 @@ class CreateAgent(Body, frozen=True, kw_only=True):
     """The body of POST /api/agents."""
 
     not_built = frozenset({"llm"})
-    checks: ClassVar[Mapping[str, Check]] = {"name": _readable}
+    checks: ClassVar[Mapping[str, Check]] = {"name": readable}
 
     symbol: Annotated[str, Meta(min_length=1, max_length=SYMBOL_CHARACTERS_MAX)]
     strategy_name: Annotated[str, Meta(min_length=1, max_length=64)]

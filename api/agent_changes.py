@@ -1,4 +1,4 @@
-"""Changes of agents: one while it runs, and the stop of all of them at once."""
+"""Changes of agents: one while it runs, and start and stop of all of them at once."""
 
 from functools import partial
 from typing import Any, Literal
@@ -8,13 +8,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from adapters.db.agents import Agent
-from api import commands
+from api import commands, groups
 from api.agent_bodies import AgentConfiguration, patched, read_configuration
 from api.agent_plans import planned_configuration
-from api.agents import own_agent, row_answer
+from api.agents import StopAgent, own_agent, row_answer
 from api.answers import answer
 from api.auth import caller_of
-from api.bodies import Body, read_body, read_json
+from api.bodies import Body, Nothing, read_body, read_json
 from api.hub import Hub, hub_of
 
 
@@ -24,10 +24,16 @@ class KillAll(Body, frozen=True, kw_only=True):
     confirm: Literal["KILL_ALL"]
 
 
-class KilledAnswer(msgspec.Struct, frozen=True):
+class StoppedAgents(msgspec.Struct, frozen=True):
     """How many agents this call has told to stop."""
 
     stopped: int
+
+
+class StartedAgents(msgspec.Struct, frozen=True):
+    """How many agents this call has told to run."""
+
+    started: int
 
 
 async def edit_agent(request: Request) -> Response:
@@ -52,8 +58,25 @@ async def kill_all(request: Request) -> Response:
     """POST /api/agents/kill-all: {stopped}, how many agents this call has told to stop."""
     hub, caller = hub_of(request), caller_of(request)
     await read_body(request, KillAll)
-    stopped = await commands.stop_all(hub, caller.user_id)
-    return answer(KilledAnswer(stopped))
+    stopped = await groups.want_all(hub, caller.user_id, "stopped", close_position=True)
+    return answer(StoppedAgents(stopped))
+
+
+async def stop_all(request: Request) -> Response:
+    """POST /api/agents/stop-all: {stopped}, how many agents this call has told to stop."""
+    hub, caller = hub_of(request), caller_of(request)
+    body = await read_body(request, StopAgent, may_be_empty=True)
+    close = body.close_position
+    stopped = await groups.want_all(hub, caller.user_id, "stopped", close_position=close)
+    return answer(StoppedAgents(stopped))
+
+
+async def start_all(request: Request) -> Response:
+    """POST /api/agents/start-all: {started}, how many agents this call has told to run."""
+    hub, caller = hub_of(request), caller_of(request)
+    await read_body(request, Nothing, may_be_empty=True)
+    started = await groups.want_all(hub, caller.user_id, "running", close_position=True)
+    return answer(StartedAgents(started))
 
 
 def create_body(agent: Agent) -> dict[str, Any]:

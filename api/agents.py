@@ -19,7 +19,7 @@ from api.agent_bodies import read_configuration
 from api.answers import encoded_answer, no_content
 from api.auth import agent_id_of, caller_of
 from api.bodies import Body, Nothing, read_body, read_json
-from api.errors import FieldError, bad_input, not_found
+from api.errors import FieldError, Problem, bad_input, not_found
 from api.hub import Hub, hub_of
 from api.status_words import NO_STATE, is_unsettled, state_of
 
@@ -51,9 +51,14 @@ async def create_agent(request: Request) -> Response:
     try:
         answered = await commands.create_agent_once(hub, once, wanted, _first_answer)
     except OtherBody as error:
-        message = "was used with another body in the last 24 hours"
-        raise bad_input([FieldError(IDEMPOTENCY_HEADER, message)]) from error
+        raise other_body() from error
     return _created(answered.agent_id, answered.answer)
+
+
+def other_body() -> Problem:
+    """422: a key stands for one request."""
+    message = "was used with another body in the last 24 hours"
+    return bad_input([FieldError(IDEMPOTENCY_HEADER, message)])
 
 
 def idempotency_key(request: Request) -> str | None:

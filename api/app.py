@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -49,6 +50,7 @@ from api.logins import Logins
 from api.paths import Paths
 from api.request_ids import SocketIds
 from api.request_limit import PERIOD_S, RequestLimit
+from api.request_quotas import RequestQuotas
 from api.shims import ShimKeeper, ShimNotes
 from api.sights import Sights
 from api.statuses import Statuses
@@ -125,7 +127,7 @@ async def open_hub(settings: Settings, source: PriceSource | None = None) -> Asy
         stack.push_async_callback(candles.close)
         rows = ShardRows(shards, broadcasts)
         directory = AgentDirectory(database, state_redis, broadcasts)
-        queue = JobQueue(queue_redis)
+        queue, per_user = JobQueue(queue_redis), settings.agents_per_user
         shim_states = ShimStates(state_redis) if settings.agent_shim == "docker" else None
         shims = ShimNotes(shim_states)
         live = LiveFeed(broadcasts, shards, sights, database, directory, shims)
@@ -140,7 +142,7 @@ async def open_hub(settings: Settings, source: PriceSource | None = None) -> Asy
             queue=queue,
             directory=directory,
             plans=KnownPlans(),
-            desk=CommandDesk(database, state_redis, shards, directory, queue),
+            desk=CommandDesk(database, state_redis, shards, directory, queue, per_user),
             clock=clock,
             prices=prices,
             vault=vault,
@@ -172,18 +174,18 @@ async def open_hub(settings: Settings, source: PriceSource | None = None) -> Asy
 
 def _keep(hub: Hub) -> list[asyncio.Task[None]]:
     """What goes on in every hub beside its calls."""
-    allowances = Allowances(hub.state_redis, PERIOD_S)
-
-    async def share_requests() -> None:
-        await hub.requests.keep_sharing(allowances)
-
+    share = partial(hub.requests.keep_sharing, Allowances(hub.state_redis, PERIOD_S))
+    quotas = RequestQuotas(hub.database, hub.broadcasts)
     tasks = [
         asyncio.create_task(hub.clock.keep()),
         asyncio.create_task(_keep_going("the subscription", hub.broadcasts.run)),
         asyncio.create_task(hub.prices.keep()),
         asyncio.create_task(_keep_going("the stream", hub.live.run)),
         asyncio.create_task(_keep_going("the watch on logins", hub.logins.run)),
-        asyncio.create_task(_keep_going("the count of requests", share_requests)),
+        asyncio.create_task(_keep_going("the count of requests", share)),
+        asyncio.create_task(
+            _keep_going("the limits of accounts", partial(quotas.keep, hub.requests))
+        ),
     ]
     if hub.hosted.are_taken:
         told = Callbacks(hub.hosted, hub.database, hub.state_redis, hub.live, hub.broadcasts)

@@ -9,10 +9,11 @@ from uuid import UUID
 
 from starlette.requests import Request
 
+from adapters.db import users
 from adapters.tokens import AccessClaims, TokenRefused
 from api.bodies import usual_uuid
 from api.callers import Caller
-from api.errors import Problem, not_found, too_many
+from api.errors import Problem, not_found, too_many_requests
 from api.hub import Hub, hub_of
 from api.networks import network_of
 
@@ -58,7 +59,8 @@ async def find_caller(request: Request) -> Caller:
         raise unauthorized(NO_CREDENTIAL)
     key = given.decode("latin-1")
     if hub.api_keys.is_guess(key) and (wait_s := hub.requests.wait_s(network_of(request))):
-        raise too_many("requests", wait_s)  # PostgreSQL is not asked for guesses without end
+        # PostgreSQL is not asked for guesses without end.
+        raise too_many_requests(hub.requests.per_minute, wait_s)
     user_id = await hub.api_keys.user_of(key)
     if user_id is None:
         raise unauthorized("the API key is not valid")
@@ -112,6 +114,26 @@ def check_internal_secret(request: Request, *, or_pool: bool = False) -> None:
 def came_by_pool_secret(request: Request) -> bool:
     """Whether an agent container of another hub asks: for the agents of one account only."""
     return SCOPE_POOL in request.scope
+
+
+async def is_operator(request: Request) -> bool:
+    """Whether the caller operates the installation. PostgreSQL is asked: tokens do not say it."""
+    user = await users.get(hub_of(request).database, caller_of(request).user_id)
+    return user is not None and user.role == "operator"
+
+
+async def check_operator(request: Request) -> None:
+    """403 for everybody else, whatever is asked for: nobody learns which accounts there are."""
+    if not await is_operator(request):
+        raise Problem(403, "this is for operators")
+
+
+def user_id_of(request: Request) -> UUID:
+    """The account in the path; what is no UUID in its usual form names none (404)."""
+    user_id = usual_uuid(request.scope["path_params"]["user_id"])
+    if user_id is None:
+        raise not_found("user")
+    return user_id
 
 
 def agent_id_of(request: Request) -> UUID:

@@ -19,6 +19,8 @@ from api.errors import WHOLE, FieldError, Problem, bad_input
 from api.strict_json import MalformedJson, parse_json
 
 BODY_BYTES_MAX = 1_000_000
+PARSED_AT_ONCE = 100_000
+"""Bytes of JSON: some two milliseconds."""
 BODY_S_MAX = 30.0
 HANG_UP = {"Connection": "close"}
 """What is still to come of a body would be read as the next request."""
@@ -58,14 +60,18 @@ async def read_body(request: Request, body: type[B], *, may_be_empty: bool = Fal
     return check_fields(await read_json(request, may_be_empty=may_be_empty), body)
 
 
-async def read_json(request: Request, *, may_be_empty: bool = False) -> object:
+async def read_json(
+    request: Request, *, may_be_empty: bool = False, bytes_max: int = BODY_BYTES_MAX
+) -> object:
     """The body as strict JSON, or Problem 400, 413 or 415; {} for an empty one that may be."""
-    raw = await _read_bytes(request)
+    raw = await _read_bytes(request, bytes_max)
     if may_be_empty and not raw.strip():
         return {}
     _check_content_type(request)
     try:
-        return parse_json(raw)
+        # A long one would keep all others waiting.
+        long = len(raw) > PARSED_AT_ONCE
+        return await asyncio.to_thread(parse_json, raw) if long else parse_json(raw)
     except MalformedJson as error:
         raise Problem(400, str(error)) from error
 
@@ -129,18 +135,18 @@ def _uuid(text: str) -> UUID:
     return UUID(text)
 
 
-async def _read_bytes(request: Request) -> bytes:
+async def _read_bytes(request: Request, bytes_max: int) -> bytes:
     announced = request.headers.get("content-length", "0")
-    if announced.isdecimal() and int(announced[:20]) > BODY_BYTES_MAX:
-        raise _too_large()
+    if announced.isdecimal() and int(announced[:20]) > bytes_max:
+        raise _too_large(bytes_max)
     chunks: list[bytes] = []
     length = 0
     try:
         async with asyncio.timeout(BODY_S_MAX):
             async for chunk in request.stream():
                 length += len(chunk)
-                if length > BODY_BYTES_MAX:
-                    raise _too_large()
+                if length > bytes_max:
+                    raise _too_large(bytes_max)
                 chunks.append(chunk)
     except ClientDisconnect as error:
         raise Problem(400, "the body ended early") from error
@@ -149,8 +155,8 @@ async def _read_bytes(request: Request) -> bytes:
     return b"".join(chunks)
 
 
-def _too_large() -> Problem:
-    return Problem(413, f"the body is larger than {BODY_BYTES_MAX} bytes")
+def _too_large(bytes_max: int) -> Problem:
+    return Problem(413, f"the body is larger than {bytes_max} bytes")
 
 
 def _check_content_type(request: Request) -> None:

@@ -19,7 +19,8 @@ ME: Final = {
     "id": USER_ID,
     "email": "trader@example.com",
     "role": "user",
-    "quotas": {"requests_per_minute": 6000, "plans": 2000},
+    "quotas": {"requests_per_minute": 6000, "plans": 2000, "agents": 10000},
+    "halt": "active",
 }
 API_KEY: Final = {"api_key": "ak_shown-this-once"}
 PUBLIC_KEY: Final = {
@@ -103,6 +104,7 @@ AGENT: Final[dict[str, Any]] = {
     },
     "status": "running",
     "status_detail": None,
+    "halt": "active",
     "created_at": TIME,
     "updated_at": TIME,
 }
@@ -138,6 +140,7 @@ STATUS: Final[dict[str, Any]] = {
     "missed_ticks": 0,
     "last_tick_at": TIME,
     "next_tick_at": "2026-01-31T12:00:01.000Z",
+    "halt": "active",
 }
 ENTRY: Final = {"ts": TIME, "level": "start", "message": "trading loop started"}
 TRADE: Final = {

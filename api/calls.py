@@ -4,20 +4,24 @@ from typing import Any
 
 from api import (
     accounts,
+    agent_bulk,
     agent_changes,
     agent_lists,
     agent_logs,
     agents,
     docs,
+    halts,
     health,
     market,
     metrics,
     secrets,
     sources,
     strategies,
+    users,
     websocket,
 )
 from api import call_examples as ex
+from api import group_examples as gx
 from api.agent_answers import AgentAnswer
 from api.agent_bodies import CreateAgent
 from api.agent_plans import ApplyPlan
@@ -120,10 +124,34 @@ AGENT_CALLS = [
         refusals=(409,),
     ),
     Call(
+        method="POST", path="/api/agents/bulk", handler=agent_bulk.create_agents,
+        group="agents", says="Create up to 10,000 agents, each made or refused for itself",
+        takes=Takes((agent_bulk.DescribedAgents,), gx.CREATE_MANY),
+        request_headers={
+            agents.IDEMPOTENCY_HEADER: "repeats of a request with the same value are one request"
+        },
+        answers={
+            200: Answer("What became of each, in their order", agent_bulk.BulkAnswer, gx.BULK)
+        },
+    ),
+    Call(
         method="POST", path="/api/agents/kill-all", handler=agent_changes.kill_all,
         group="agents", says="Stop every agent",
         takes=Takes((agent_changes.KillAll,), {"sure": {"confirm": "KILL_ALL"}}),
-        answers={200: Answer("How many were told", agent_changes.KilledAnswer, {"stopped": 3})},
+        answers={200: Answer("How many were told", agent_changes.StoppedAgents, {"stopped": 3})},
+    ),
+    Call(
+        method="POST", path="/api/agents/stop-all", handler=agent_changes.stop_all,
+        group="agents", says="Stop every agent, closing positions or keeping them",
+        takes=Takes(
+            (agents.StopAgent,), {"keep": {"close_position": False}}, may_be_empty=True
+        ),
+        answers={200: Answer("How many were told", agent_changes.StoppedAgents, {"stopped": 3})},
+    ),
+    Call(
+        method="POST", path="/api/agents/start-all", handler=agent_changes.start_all,
+        group="agents", says="Start every agent that does not run", takes=NOTHING,
+        answers={200: Answer("How many were told", agent_changes.StartedAgents, {"started": 3})},
     ),
     Call(
         method="GET", path=AGENT, handler=agents.get_agent, group="agents",
@@ -184,6 +212,64 @@ AGENT_CALLS = [
         method="GET", path="/api/fleet/metrics", handler=metrics.get_fleet_metrics,
         group="agents", says="The trades of all agents together as numbers",
         answers={200: Answer("The numbers", metrics.FleetMetrics, ex.FLEET_METRICS)},
+    ),
+]  # fmt: skip
+
+HALT_CALLS = [
+    Call(
+        method="PUT", path=f"{AGENT}/halt", handler=halts.halt_agent, group="halts",
+        says="Hold an agent back, or let it go on",
+        takes=Takes((halts.SetHalt,), gx.HALTS), answers={200: AN_AGENT}, refusals=(409,),
+    ),
+    Call(
+        method="PUT", path="/api/me/halt", handler=halts.halt_me, group="halts",
+        says="Hold back all of the caller's agents, and those to come",
+        takes=Takes((halts.SetHalt,), gx.HALTS),
+        answers={200: Answer("What holds now", halts.AccountHalt, gx.ACCOUNT_HALT)},
+        refusals=(409,),
+    ),
+    Call(
+        method="PUT", path="/api/users/{user_id}/halt", handler=halts.halt_user, group="halts",
+        says="Hold back all agents of an account; for operators",
+        takes=Takes((halts.SetHalt,), gx.HALTS),
+        answers={200: Answer("What holds now", halts.AccountHalt, gx.ACCOUNT_HALT)},
+        refusals=(403, 409),
+    ),
+    Call(
+        method="PUT", path="/api/halt", handler=halts.halt_fleet, group="halts",
+        says="Hold back every agent of everybody; for operators",
+        takes=Takes((halts.SetHalt,), gx.HALTS),
+        answers={200: Answer("What holds now", halts.FleetHalt, {"state": "halted"})},
+        refusals=(403, 409),
+    ),
+    Call(
+        method="GET", path="/api/halt", handler=halts.get_fleet_halt, group="halts",
+        says="How far everybody is held back",
+        answers={200: Answer("What holds now", halts.FleetHalt, {"state": "active"})},
+    ),
+    Call(
+        method="GET", path="/api/halt/changes", handler=halts.list_halts, group="halts",
+        says="Who has held back what, and why", query=halts.ReadHalts,
+        query_example={"limit": "10"},
+        answers={200: Answer("Newest first", halts.HaltsAnswer, {"changes": [gx.HALT_CHANGE]})},
+    ),
+]  # fmt: skip
+
+USER_CALLS = [
+    Call(
+        method="GET", path="/api/users", handler=users.list_users, group="operators",
+        says="Accounts, with what they have and may have", query=users.ListUsers,
+        query_example={"limit": "10"},
+        answers={
+            200: Answer("A page of them", users.UsersAnswer, {"users": [gx.USER], "next": None})
+        },
+        refusals=(403,),
+    ),
+    Call(
+        method="PUT", path="/api/users/{user_id}/quotas", handler=users.set_quotas,
+        group="operators", says="Set what an account may have",
+        takes=Takes((users.SetQuotas,), gx.QUOTAS),
+        answers={200: Answer("The account", users.UserAnswer, gx.USER)}, refusals=(403,),
     ),
 ]  # fmt: skip
 
@@ -251,4 +337,4 @@ OTHER_CALLS = [
     ),
 ]  # fmt: skip
 
-CALLS = [*ACCOUNT_CALLS, *AGENT_CALLS, *OTHER_CALLS, *INTERNAL_CALLS]
+CALLS = [*ACCOUNT_CALLS, *AGENT_CALLS, *HALT_CALLS, *USER_CALLS, *OTHER_CALLS, *INTERNAL_CALLS]

@@ -11,7 +11,7 @@ from adapters import queue as jobs
 from adapters.db import creation
 from adapters.db.agents import Agent, NewAgent
 from adapters.db.connection import Database
-from adapters.db.errors import NoSuchPlan, NoSuchUser
+from adapters.db.errors import NoSuchPlan, NoSuchUser, TooManyAgents
 from adapters.db.plans import Plan
 from adapters.errors import RedisAway, ShardFull
 from adapters.plan_directory import publish_plans
@@ -25,7 +25,7 @@ from api.gathered import Gathered
 
 log = logging.getLogger(__name__)
 
-Made = Agent | NoSuchPlan | NoSuchUser
+Made = Agent | NoSuchPlan | NoSuchUser | TooManyAgents
 
 
 class CommandDesk:
@@ -38,12 +38,14 @@ class CommandDesk:
         shards: ShardStore,
         directory: AgentDirectory,
         queue: JobQueue,
+        agents_per_user: int = 0,
     ) -> None:
         self._database = database
         self._redis = redis
         self._shards = shards
         self._directory = directory
         self._queue = queue
+        self._agents_per_user = agents_per_user
         self._creations = Gathered("the record", self._create_some)
         self._commands = Gathered("the pool", self._hand_over_some)
 
@@ -51,9 +53,10 @@ class CommandDesk:
         """Makes an agent; its plan is where workers find it before PostgreSQL is written.
 
         Raises:
-            RedisAway, DatabaseError; NoSuchPlan, NoSuchUser: it names one that does not exist.
+            RedisAway, DatabaseError; NoSuchPlan, NoSuchUser: it names one that does not exist;
+            TooManyAgents: its owner may have no more.
         """
-        made = await self._creations.ask((new, plan))
+        made = await self._creations.ask((new, plan), new.user_id)
         if isinstance(made, Agent):
             return made
         raise made
@@ -64,7 +67,7 @@ class CommandDesk:
         None where the inbox did not take it: the shard has no head, or too many wait in it.
         Raises RedisAway.
         """
-        return await self._commands.ask(agent)
+        return await self._commands.ask(agent, agent.user_id)
 
     async def wake(self, pushed: Sequence[tuple[int, Pushed]]) -> None:
         """Wakes shards for what was pushed, each once for all of one slot."""
@@ -83,8 +86,8 @@ class CommandDesk:
             await publish_plans(self._redis, {plan.id: plan for _, plan in asked}.values())
         new = [each for each, _ in asked]
         try:
-            return await creation.create_agents(self._database, new)
-        except (NoSuchPlan, NoSuchUser) as error:
+            return await creation.create_agents(self._database, new, self._agents_per_user)
+        except (NoSuchPlan, NoSuchUser, TooManyAgents) as error:
             if len(new) == 1:
                 return [error]
         return [await self._create_one(each) for each in new]
@@ -92,8 +95,8 @@ class CommandDesk:
     async def _create_one(self, new: NewAgent) -> Made:
         """One of some of which another one was refused."""
         try:
-            return await creation.create_agent(self._database, new)
-        except (NoSuchPlan, NoSuchUser) as error:
+            return await creation.create_agent(self._database, new, self._agents_per_user)
+        except (NoSuchPlan, NoSuchUser, TooManyAgents) as error:
             return error
 
     async def _hand_over_some(self, told: Sequence[Agent]) -> Sequence[Pushed | None]:

@@ -4,7 +4,7 @@ PostgreSQL gives the epoch, the inbox gives the slot, and only then the caller h
 If the hub dies in between, the wanted state stands and a chore of the pool pushes it again.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Any
 from uuid import UUID
 
@@ -14,7 +14,7 @@ import numpy as np
 from adapters.db import agent_edits, agents, plans, repeatable
 from adapters.db.agent_edits import AgentMoved, Edit
 from adapters.db.agents import Agent, NewAgent
-from adapters.db.errors import NoSuchUser, TooManyPlans
+from adapters.db.errors import NoSuchUser, TooManyAgents, TooManyPlans
 from adapters.db.plans import Plan
 from adapters.db.repeatable import Answered, RequestKey
 from adapters.errors import ShardFull
@@ -33,7 +33,6 @@ from engine.rows import RowStatus
 from strategies import catalog
 
 EDIT_TRIES = 5
-PUSHES_AT_ONCE = 1_000
 
 
 async def create_agent(hub: Hub, user_id: UUID, wanted: AgentConfiguration) -> Agent:
@@ -41,11 +40,13 @@ async def create_agent(hub: Hub, user_id: UUID, wanted: AgentConfiguration) -> A
 
     Redis is asked before PostgreSQL is written, so that a Redis that is away leaves no agent.
     """
-    new, plan = await _planned(hub, user_id, wanted)
+    new, plan = await planned_agent(hub, user_id, wanted)
     try:
         agent = await hub.desk.create(new, plan)
     except NoSuchUser as error:
         raise unauthorized("the account is gone") from error
+    except TooManyAgents as error:
+        raise too_many_agents(error.quota) from error
     await send_command(hub, agent)
     return agent
 
@@ -63,9 +64,12 @@ async def create_agent_once(
     """
     new = await new_agent(hub, request.user_id, wanted)
     try:
-        answered = await repeatable.create_agent_once(hub.database, request, new, answer_of)
+        quota = hub.settings.agents_per_user
+        answered = await repeatable.create_agent_once(hub.database, request, new, answer_of, quota)
     except NoSuchUser as error:
         raise unauthorized("the account is gone") from error
+    except TooManyAgents as error:
+        raise too_many_agents(error.quota) from error
     # the first one may have got no further than its commit
     agent = answered.agent or await agents.get_agent(
         hub.database, request.user_id, answered.agent_id
@@ -137,42 +141,6 @@ async def stop_agent(hub: Hub, agent: Agent, close_position: bool) -> Agent:
     return await _change(hub, agent, "stopped", close_position)
 
 
-async def stop_all(hub: Hub, user_id: UUID) -> int:
-    """Wants every agent of the user stopped, its position closed; answers how many it has told.
-
-    One transaction for what is wanted, a few round trips for the inboxes. If the hub dies in
-    between, the pool's chore pushes the rest.
-    """
-    told = await agent_edits.stop_all(hub.database, user_id)
-    wakes: list[tuple[int, Pushed]] = []
-    try:
-        async with away_as_error():
-            for begin in range(0, len(told), PUSHES_AT_ONCE):
-                some = told[begin : begin + PUSHES_AT_ONCE]
-                await hub.directory.changed(some)
-                for agent, pushed in zip(some, await _push_all(hub, some), strict=True):
-                    wakes.append((agent.shard, pushed))
-    except ShardFull as error:
-        raise away("a shard's inbox") from error
-    await hub.desk.wake(wakes)
-    return len(told)
-
-
-async def _push_all(hub: Hub, told: Sequence[Agent]) -> list[Pushed]:
-    """Their commands in the inboxes; shards without a head are recovered first."""
-    commands = [(agent.shard, payload_of(agent)) for agent in told]
-    pushed = await hub.shards.push_all(commands)
-    lost = [i for i, each in enumerate(pushed) if each is None]
-    for shard in sorted({told[i].shard for i in lost}):
-        await recover_shard(hub.database, hub.shards, shard)
-    for i, again in zip(lost, await hub.shards.push_all([commands[i] for i in lost]), strict=True):
-        pushed[i] = again
-    found = [each for each in pushed if each is not None]
-    if len(found) < len(pushed):
-        raise away("the shard")
-    return found
-
-
 async def delete_agent(hub: Hub, user_id: UUID, agent_id: UUID) -> None:
     """Wants the agent gone, its position closed. Safe to repeat until its record is gone."""
     agent = await agents.delete(hub.database, user_id, agent_id)
@@ -217,15 +185,24 @@ def row_status(row: np.void | None) -> int:
     return int(RowStatus.FREE) if row is None else int(row["status"])
 
 
+def too_many_agents(quota: int) -> Problem:
+    """409 with what the limit is."""
+    return Problem(
+        409, f"the account has its {quota} agents: delete some, or ask the operator for more"
+    )
+
+
 async def new_agent(hub: Hub, user_id: UUID, wanted: AgentConfiguration) -> NewAgent:
     """The record of an agent that is to be made; its plan is where workers find it."""
-    new, plan = await _planned(hub, user_id, wanted)
-    await _publish(hub, plan)
+    new, plan = await planned_agent(hub, user_id, wanted)
+    await publish(hub, [plan])
     return new
 
 
-async def _planned(hub: Hub, user_id: UUID, wanted: AgentConfiguration) -> tuple[NewAgent, Plan]:
-    """The agent to be made, and its plan, which is on record by then."""
+async def planned_agent(
+    hub: Hub, user_id: UUID, wanted: AgentConfiguration
+) -> tuple[NewAgent, Plan]:
+    """The agent to be made, and its plan, which is on record by then. Problem 409."""
     _check_schema(hub, wanted)
     _check_room(hub, wanted)
     plan = await _plan(hub, user_id, wanted)
@@ -248,7 +225,7 @@ async def _edit(hub: Hub, user_id: UUID, wanted: AgentConfiguration) -> Edit:
     _check_schema(hub, wanted)
     _check_room(hub, wanted)
     plan = await _plan(hub, user_id, wanted)
-    await _publish(hub, plan)
+    await publish(hub, [plan])
     return Edit(
         name=wanted.name,
         symbol=wanted.symbol,
@@ -323,18 +300,18 @@ async def _plan(hub: Hub, user_id: UUID, wanted: AgentConfiguration) -> Plan:
     except TooManyPlans as error:
         raise Problem(
             409,
-            f"the account has made its {quota} different plans: take the symbol, timeframe and"
-            " strategy_params of another agent, or ask the operator to raise ARTIC_PLANS_PER_USER",
+            f"the account has made its {error.quota} different plans: take the symbol, timeframe"
+            " and strategy_params of another agent, or ask the operator to raise its quota",
         ) from error
     plan = Plan(plan_id, key, *definition)
     hub.plans.keep(plan)
     return plan
 
 
-async def _publish(hub: Hub, plan: Plan) -> None:
-    """Puts a plan where workers look, each time anew: Redis may have lost it."""
+async def publish(hub: Hub, used: Iterable[Plan]) -> None:
+    """Puts plans where workers look, each time anew: Redis may have lost them."""
     async with away_as_error():
-        await publish_plans(hub.state_redis, [plan])
+        await publish_plans(hub.state_redis, used)
 
 
 async def _change(hub: Hub, agent: Agent, wanted: agents.Wanted, close_position: bool) -> Agent:

@@ -127,10 +127,19 @@ def problem_answer(path: str, problem: Problem) -> Response:
     """The answer for a refusal, in the shape that callers of that path know."""
     if AGENT_ENDPOINT.match(path):
         return _agent_endpoint_answer(problem)
-    title = TITLES.get(problem.status, "Error")
-    told = ProblemAnswer("about:blank", title, problem.status, problem.detail, problem.errors)
-    encoded = msgspec.json.encode(told)
+    encoded = msgspec.json.encode(told_problem(problem))
     return Response(encoded, problem.status, problem.headers, "application/problem+json")
+
+
+def too_many_requests(per_minute: int, wait_s: int) -> Problem:
+    """429 with what the limit is."""
+    return too_many(f"requests, more than {per_minute} a minute", wait_s)
+
+
+def told_problem(problem: Problem) -> ProblemAnswer:
+    """A refusal as its caller reads it."""
+    title = TITLES.get(problem.status, "Error")
+    return ProblemAnswer("about:blank", title, problem.status, problem.detail, problem.errors)
 
 
 def _agent_endpoint_answer(problem: Problem) -> Response:

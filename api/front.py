@@ -16,7 +16,7 @@ from adapters.log import put_fields, reset_fields
 from api.access_log import log_request
 from api.auth import SCOPE_KEY, check_internal_secret, find_caller
 from api.bodies import Nothing, read_query, usual_uuid
-from api.errors import Problem, too_many
+from api.errors import Problem, too_many_requests
 from api.hub import hub_of
 from api.paths import Paths
 from api.refusals import refusal
@@ -60,9 +60,10 @@ class Front:
         path = scope["path"]
         if path.startswith(GUARDED):
             caller = await find_caller(request)
-            wait_s = hub_of(request).requests.wait_s(caller.user_text)
+            requests = hub_of(request).requests
+            wait_s = requests.wait_s(caller.user_text)
             if wait_s:
-                raise too_many("requests", wait_s)
+                raise too_many_requests(requests.per_minute_of(caller.user_text), wait_s)
             scope[SCOPE_KEY] = caller
         method = "GET" if scope["method"] == "HEAD" else scope["method"]
         served = self._paths.find(path, method)

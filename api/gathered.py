@@ -1,24 +1,30 @@
 """Questions that come at the same time are answered by one piece of work.
 
 Nobody waits for company: the first one starts the work, those who come meanwhile share the next
-one. So a single caller is as fast as ever, and many cost little more than one.
+one. So a single caller is as fast as ever, and many cost little more than one. Where more wait than
+one piece takes, it takes one of each owner in turn: nobody waits for the backlog of another.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Generic, TypeVar
+from collections import deque
+from collections.abc import Awaitable, Callable, Hashable, Sequence
+from itertools import chain
+from typing import Generic, TypeAlias, TypeVar
 
 from api.errors import away
 
 Question = TypeVar("Question")
 Answer = TypeVar("Answer")
 
+_Asked: TypeAlias = tuple[Question, "asyncio.Future[Answer]"]
+
 AT_ONCE = 200
 WAITING_MAX = 5_000
+"""Of one owner."""
 
 
 class Gathered(Generic[Question, Answer]):
-    """One kind of work, one piece at a time. It answers in the order of the questions."""
+    """One kind of work, one piece at a time. Each owner is answered in the order of questions."""
 
     def __init__(
         self,
@@ -32,38 +38,52 @@ class Gathered(Generic[Question, Answer]):
         self._work = work
         self._at_once = at_once
         self._waiting_max = waiting_max
-        self._waiting: list[tuple[Question, asyncio.Future[Answer]]] = []
+        self._waiting: dict[Hashable, deque[_Asked[Question, Answer]]] = {}
+        """By owner; who has had a turn goes to the end."""
         self._working: asyncio.Task[None] | None = None
 
-    async def ask(self, question: Question) -> Answer:
+    async def ask(self, question: Question, owner: Hashable = None) -> Answer:
         """The answer, or what the work raised.
 
         Raises:
-            Problem: 503, more wait than may.
+            Problem: 503, more of this owner wait than may.
         """
-        if len(self._waiting) >= self._waiting_max:
+        mine = self._waiting.get(owner)
+        if mine is None:
+            mine = self._waiting[owner] = deque()
+        if len(mine) >= self._waiting_max:
             raise away(self._what)
         told: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
-        self._waiting.append((question, told))
+        mine.append((question, told))
         if self._working is None:
             self._working = asyncio.create_task(self._run())
         return await told
 
     async def _run(self) -> None:
-        asked: list[tuple[Question, asyncio.Future[Answer]]] = []
+        asked: list[_Asked[Question, Answer]] = []
         try:
             while self._waiting:
-                asked = self._waiting[: self._at_once]
-                del self._waiting[: self._at_once]
+                asked = self._next()
                 await self._answer(asked)
         finally:
             self._working = None
             # nothing is left but when this task is canceled, with the process
-            for _, told in [*asked, *self._waiting]:
+            for _, told in chain(asked, *self._waiting.values()):
                 told.cancel()
             self._waiting.clear()
 
-    async def _answer(self, asked: Sequence[tuple[Question, asyncio.Future[Answer]]]) -> None:
+    def _next(self) -> list["_Asked[Question, Answer]"]:
+        """What the next piece is of: one of each owner, and again, until it is full."""
+        taken: list[_Asked[Question, Answer]] = []
+        while self._waiting and len(taken) < self._at_once:
+            owner, mine = next(iter(self._waiting.items()))
+            del self._waiting[owner]
+            taken.append(mine.popleft())
+            if mine:
+                self._waiting[owner] = mine
+        return taken
+
+    async def _answer(self, asked: Sequence["_Asked[Question, Answer]"]) -> None:
         try:
             answers = await self._work([question for question, _ in asked])
         except Exception as error:

@@ -15,6 +15,7 @@ from starlette.responses import Response
 
 from adapters.db import callbacks
 from adapters.db.agents import Agent
+from adapters.db.errors import TooManyAgents
 from adapters.db.records import LogLine
 from adapters.db.reported import store_note
 from adapters.redis_client import away_as_error
@@ -90,7 +91,11 @@ async def _make(hub: Hub, owner: UUID, outside_id: UUID, hub_url: str, body: Hos
         await hub.prices.follow(wanted.symbol)
     new = await commands.new_agent(hub, owner, wanted)
     sealed = hub.hosted.seal(body.internal_secret, new.id)
-    agent = await callbacks.host_agent(hub.database, new, outside_id, hub_url, sealed)
+    quota = hub.settings.agents_per_user
+    try:
+        agent = await callbacks.host_agent(hub.database, new, outside_id, hub_url, sealed, quota)
+    except TooManyAgents as error:
+        raise commands.too_many_agents(error.quota) from error
     if agent is None:  # somebody else was faster
         found = await callbacks.hosted_agent(hub.database, owner, outside_id, hub_url)
         if found is None:

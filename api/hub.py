@@ -38,6 +38,7 @@ from api.shims import ShimNotes
 from api.sights import Sights
 from api.statuses import Statuses
 from api.trade_sums import TradeSums
+from api.turns import Turns
 
 UNSETTLED = "it is not settled yet where prices come from"
 
@@ -84,6 +85,7 @@ class Hub:
     requests: RequestLimit
     shims: ShimNotes
     hosted: HostedAgents
+    turns: Turns = field(default_factory=Turns)
     checks: Checks = field(default_factory=dict)
 
     @property

@@ -40,7 +40,7 @@ BODY_REFUSALS = {400, 413, 415, 422}
 REFUSAL_WORDS = {
     400: "The body is not valid JSON",
     401: "Without a credential, or with one that is not good",
-    403: "The internal secret is missing or wrong",
+    403: "Not for this caller, or the internal secret is missing or wrong",
     404: "There is none, or it belongs to somebody else",
     409: "Not as things are",
     413: f"The body is larger than {BODY_BYTES_MAX} bytes",

@@ -19,15 +19,16 @@ def refusal(request: Request, error: Exception) -> Response:
     """The answer to an exception. What is no refusal is our mistake: it is logged, and the caller
     hears nothing of what it was.
     """
-    return problem_answer(request.scope["path"], _problem(request, error))
+    return problem_answer(request.scope["path"], problem_of(request, error))
 
 
-def _problem(request: Request, error: Exception) -> Problem:
+def problem_of(request: Request, error: Exception) -> Problem:
+    """The same as a problem."""
     if isinstance(error, Problem):
         return error
-    for kinds, problem_of in _REFUSALS:
+    for kinds, refused in _REFUSALS:
         if isinstance(error, kinds):
-            return problem_of(error)
+            return refused(error)
     log.error("%s %s failed", request.method, path_of(request.scope), exc_info=error)
     return Problem(500, "the hub made a mistake; it was logged")
 

@@ -9,6 +9,7 @@ from adapters.db.agents import Agent
 from api.agent_bodies import spell_symbol
 from api.bodies import Body
 from api.status import AgentStatus, Position
+from api.status_words import halt_word
 from api.times import iso_seconds
 
 Amount = Annotated[float, Meta(ge=-1e15, le=1e15)]
@@ -65,6 +66,7 @@ def status_of_report(
         missed_ticks=0,
         last_tick_at=now,
         next_tick_at=None,
+        halt=halt_word(agent),
     )
 
 

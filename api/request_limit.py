@@ -49,16 +49,19 @@ class RequestLimit:
 
     def __init__(self, per_minute: int, clock: Callable[[], float] = time.monotonic) -> None:
         self.per_minute = per_minute
+        self.own: Mapping[str, int] = {}
+        """Of users who have another number than the rest."""
         self._clock = clock
         self._users: OrderedDict[str, _Allowance] = OrderedDict()
         self._to_share: set[str] = set()
 
     def wait_s(self, user: str) -> int:
         """0 when the request may be served, which counts it; else whole seconds to wait."""
-        if not self.per_minute:
+        per_minute = self.own.get(user, self.per_minute)
+        if not per_minute:
             return 0
         now = self._clock()
-        share_s = PERIOD_S / self.per_minute
+        share_s = PERIOD_S / per_minute
         allowance = self._users.get(user)
         if allowance is None:
             allowance = self._users[user] = _Allowance()
@@ -73,9 +76,13 @@ class RequestLimit:
             return max(math.ceil(over_s), 1)
         allowance.whole_at = whole_at
         allowance.unshared += 1
-        if allowance.unshared * SHARED_PART >= self.per_minute:
+        if allowance.unshared * SHARED_PART >= per_minute:
             self._to_share.add(user)
         return 0
+
+    def per_minute_of(self, user: str) -> int:
+        """What the user's limit is; 0: none."""
+        return self.own.get(user, self.per_minute)
 
     async def share(self, shared: SharedAllowances) -> None:
         """Tells the other hubs of requests that this one has served, and learns of theirs.
@@ -83,20 +90,20 @@ class RequestLimit:
         Raises:
             RedisAway: the requests stay to be told.
         """
-        share_s = PERIOD_S / max(self.per_minute, 1)
         told = {user: self._users[user].unshared for user in self._to_share}
         if not told:
             return
-        behind_s = await shared.use({user: share_s * count for user, count in told.items()})
+        share_s = {user: PERIOD_S / max(self.per_minute_of(user), 1) for user in told}
+        behind_s = await shared.use({user: share_s[user] * count for user, count in told.items()})
         now = self._clock()
         for user, count in told.items():
             allowance = self._users.get(user)
             if allowance is None:
                 continue
             allowance.unshared -= count
-            if allowance.unshared * SHARED_PART < self.per_minute:
+            if allowance.unshared * SHARED_PART < self.per_minute_of(user):
                 self._to_share.discard(user)
-            known_at = now + behind_s[user] + share_s * allowance.unshared
+            known_at = now + behind_s[user] + share_s[user] * allowance.unshared
             allowance.whole_at = max(allowance.whole_at, known_at)
 
     async def keep_sharing(self, shared: SharedAllowances) -> None:

@@ -14,7 +14,7 @@ import msgspec
 import numpy as np
 
 from adapters.db.agents import Agent
-from api.status_words import StatusWord, row_of, status_word
+from api.status_words import HaltWord, StatusWord, halt_word, row_of, status_word
 from api.times import IsoTime, iso_seconds
 from engine.limits import held_back
 from engine.position import liquidation_price, margin_usd, notional_usd, unrealized
@@ -24,6 +24,9 @@ from engine.schedule import SkippedRange, counts
 Side = Literal["long", "short"]
 
 SIDE_WORDS: Mapping[int, Side] = {1: "long", -1: "short"}
+
+
+ENTRIES_HALTED = "entries are halted"
 
 
 class ShardHead(Protocol):
@@ -92,6 +95,7 @@ class AgentStatus(msgspec.Struct, frozen=True):
     missed_ticks: int
     last_tick_at: IsoTime | None
     next_tick_at: IsoTime | None
+    halt: HaltWord = "active"
 
 
 def agent_status(
@@ -106,6 +110,8 @@ def agent_status(
         ticks, missed = counts(row, head.slot, head.skipped, head.folded_slot)
         last_tick, next_tick = tick_slots(row, head)
     action, reason = last_action(row, last_tick, sight) if row is not None else (None, None)
+    if action == "HOLD" and agent.fleet_halt and row is not None and not row["side"]:
+        reason = ENTRIES_HALTED
     return AgentStatus(
         agent_id=agent.id,
         status=word,
@@ -126,6 +132,7 @@ def agent_status(
         missed_ticks=missed,
         last_tick_at=None if last_tick is None else iso_seconds(last_tick),
         next_tick_at=None if next_tick is None else iso_seconds(next_tick),
+        halt=halt_word(agent),
     )
 
 
@@ -190,7 +197,7 @@ def _why_held(row: np.void, sight: Sight, last_tick: int) -> str:
         return "the signal is below the threshold"
     halted, pausing, spent = held_back(row.reshape(1), last_tick)
     if halted[0]:
-        return "entries are halted"
+        return ENTRIES_HALTED
     if pausing[0]:
         return "a pause after a loss"
     return "max_trades_per_day is reached" if spent[0] else "waiting for the next tick"

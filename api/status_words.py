@@ -11,9 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adapters.db.agents import Agent
-from engine.rows import Reason, RowFlag, Rows, RowStatus
+from engine.rows import Halt, Reason, RowFlag, Rows, RowStatus
 
 StatusWord = Literal["creating", "running", "stopped", "error"]
+HaltWord = Literal["active", "reducing", "halted"]
+HALT_WORDS: Mapping[int, HaltWord] = {
+    int(Halt.ACTIVE): "active",
+    int(Halt.REDUCING): "reducing",
+    int(Halt.HALTED): "halted",
+}
 
 # Plain numbers: an attribute of an Enum is looked up by a function, ten thousand times for a list.
 _FREE, _ERROR = int(RowStatus.FREE), int(RowStatus.ERROR)
@@ -35,6 +41,11 @@ STOPPED_BY_OWNER: Final = STATUS_DETAILS[int(Reason.BY_USER)]
 
 NO_STATE: Final = 0
 """Of an agent that the pool has not met yet."""
+
+
+def halt_word(agent: Agent) -> HaltWord:
+    """How far the agent is held back: the strictest of its own, its account's and the fleet's."""
+    return HALT_WORDS[max(agent.halt, agent.fleet_halt)]
 
 
 def row_of(agent: Agent, row: np.void | None) -> np.void | None:

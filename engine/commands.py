@@ -63,7 +63,7 @@ class Command(msgspec.Struct, frozen=True, array_like=True, gc=False):
     asked_epoch: Count = 0  # in which `wanted` was asked for; 0: with this command
     tp_sl_mode: ExitMode = ExitMode.FIXED  # from here on: what row schema 1 has no place for
     sizing_mode: SizingMode = SizingMode.FIXED
-    halt: Halt = Halt.ACTIVE  # the strictest of agent, owner and fleet
+    halt: Halt = Halt.ACTIVE  # the stricter of agent and account
     atr_multiple_centi: Small = 0  # this and the next one count with DYNAMIC only
     reward_risk_centi: Small = 0
     trailing_stop_bps: Small = 0

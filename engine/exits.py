@@ -53,9 +53,11 @@ def find_exits(
     rules: int,
     nearly_usd: Floats | None,
     slot: int,
+    halt: Halt,
 ) -> tuple[Index, Reasons]:
     """(index, reason of each). `watched`: open positions with a fresh price; `price`, `flags`: of
-    each row; `rules`: of all rows together; `nearly_usd`: results of sessions, where a rule asks.
+    each row; `rules`: of all rows together; `nearly_usd`: results of sessions, where a rule asks;
+    `halt`: of the fleet.
 
     The columns are searched for candidates, which are few; only these are looked at closely.
     """
@@ -79,12 +81,12 @@ def find_exits(
     index = np.flatnonzero(candidate)
     if not index.size:
         return index, np.empty(0, np.uint8)
-    reasons = _reasons(rows_at(rows, index), price[index], slot)
+    reasons = _reasons(rows_at(rows, index), price[index], slot, halt)
     closing = reasons != int(Reason.NONE)
     return index[closing], reasons[closing]
 
 
-def _reasons(rows: Rows, price: Floats, slot: int) -> Reasons:
+def _reasons(rows: Rows, price: Floats, slot: int, halt: Halt) -> Reasons:
     side, stop, target = rows["side"], rows["stop_loss_price"], rows["take_profit_price"]
     bankrupt = liquidation_price(rows["entry_price"], side, rows["leverage"])
     moved = price * side
@@ -98,7 +100,7 @@ def _reasons(rows: Rows, price: Floats, slot: int) -> Reasons:
             (target > 0) & (moved >= target * side),
             session_lost(rows, session),
             drawn_down(rows, session),
-            timed_out(rows, slot) & (rows["halt"] != _HALTED),
+            timed_out(rows, slot) & (np.maximum(rows["halt"], halt) != _HALTED),
         ],
         [
             np.uint8(Reason.LIQUIDATION),

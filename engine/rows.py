@@ -120,7 +120,9 @@ class RowRule(IntFlag):
 
 
 class Halt(IntEnum):
-    """How far an agent is held back by itself, its owner or the fleet: the strictest counts."""
+    """How far an agent is held back by itself, its account or the fleet: the strictest counts. A
+    row has the stricter of the first two; that of the fleet is an input of the slot.
+    """
 
     ACTIVE = 0
     REDUCING = 1  # opens nothing

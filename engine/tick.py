@@ -60,6 +60,7 @@ class SlotInputs:
     volatility: Floats | None = None  # annualized, a fraction: 0.2 is 20 %; NaN, None: none
     cannot_run: Mapping[int, str] = field(default_factory=dict)  # plan_id -> why, in its own words
     symbol: Slots | None = None  # plan_id -> a number for its symbol, below 0: not known
+    halt: Halt = Halt.ACTIVE  # of the whole fleet; a row's own may be stricter
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +127,7 @@ def _tick(draft: Draft, inputs: SlotInputs) -> None:
     quotes = _quotes(draft.rows, inputs)
     columns = _columns(draft.rows)
     _say_staleness(draft, active, columns.flags, quotes.usable)
-    closed = _run_exits(draft, watched & quotes.usable, quotes, columns)
+    closed = _run_exits(draft, watched & quotes.usable, quotes, columns, inputs.halt)
     if closed.size:
         due &= running_mask(draft.rows)
     first = len(draft.events)
@@ -173,14 +174,16 @@ def _say_staleness(draft: Draft, active: Mask, flags: Flags, usable: Mask) -> No
     draft.sort_events(first)
 
 
-def _run_exits(draft: Draft, watched: Mask, quotes: _Quotes, columns: _Columns) -> Index:
+def _run_exits(
+    draft: Draft, watched: Mask, quotes: _Quotes, columns: _Columns, halt: Halt
+) -> Index:
     """Gives back the rows that closed; marks of the others follow the price."""
     if not watched.any():
         return np.empty(0, np.intp)
     rows, used = draft.rows, columns.used
     nearly_usd = nearly_session_usd(rows, quotes.price) if used & BY_RESULT else None
     index, reason = find_exits(
-        rows, watched, quotes.price, columns.flags, used, nearly_usd, draft.slot
+        rows, watched, quotes.price, columns.flags, used, nearly_usd, draft.slot, halt
     )
     first = len(draft.events)
     close_positions(draft, index, quotes.price[index], reason, np.zeros(len(index)))
@@ -218,10 +221,11 @@ def _run_signals(draft: Draft, due: Mask, quotes: _Quotes, inputs: SlotInputs) -
     signal, price = quotes.signal[index], quotes.price[index]
     side = draft.rows["side"][index]
     against = (side * signal < 0) & (draft.rows["halt"][index] != _HALTED)
+    against &= inputs.halt != Halt.HALTED
     flat = side == 0
     reason = np.full(int(against.sum()), Reason.SIGNAL, np.uint8)
     close_positions(draft, index[against], price[against], reason, signal[against])
-    if inputs.entries and flat.any():
+    if inputs.entries and inputs.halt == Halt.ACTIVE and flat.any():
         _open(draft, index[flat], price[flat], signal[flat], inputs)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from adapters import queue as jobs
 from adapters import redis_keys as keys
-from adapters.db import agents, history, journal, logins, repeatable, reported
+from adapters.db import agents, halts, history, journal, logins, repeatable, reported
 from adapters.db.agents import Agent
 from adapters.db.errors import DatabaseAway
 from adapters.errors import SchemaUnknown
@@ -43,6 +43,7 @@ async def push_unapplied(ctx: dict[str, Any]) -> None:
     """arq job: pushes the wanted states that got lost between PostgreSQL and an inbox."""
     pool: PoolContext = ctx["pool"]
     try:
+        await _tell_halt(pool)
         found = await agents.unapplied(pool.database, UNAPPLIED_AFTER_S, UNAPPLIED_BATCH)
         lacking = sorted(found, key=lambda agent: agent.shard)
         for shard, of_shard in groupby(lacking, key=lambda agent: agent.shard):
@@ -52,6 +53,20 @@ async def push_unapplied(ctx: dict[str, Any]) -> None:
                 logger.error("its wanted states are left to newer workers: %s", error)
     except DatabaseAway as error:
         logger.warning("repair waits for PostgreSQL: %s", error)
+
+
+async def _tell_halt(pool: PoolContext) -> None:
+    """Tells the fleet's halt to shards that have not heard of its newest change: a hub may have
+    died between the record and them.
+    """
+    fleet = await halts.fleet(pool.database)
+    if not fleet.epoch:
+        return
+    told = await pool.shards.halt_epochs(await pool.shards.open_shards())
+    lacking = [shard for shard, epoch in told.items() if epoch < fleet.epoch]
+    if lacking:
+        await pool.shards.halt(lacking, fleet.halt, fleet.epoch)
+        logger.info("the fleet's halt was told again to %d shards", len(lacking))
 
 
 async def _push_to(pool: PoolContext, shard: int, lacking: list[Agent]) -> None:

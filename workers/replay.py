@@ -32,7 +32,7 @@ from engine.errors import EngineError
 from engine.events import Event, decode_event, log_lines
 from engine.frames import PRICE_STALE_S, TIMEFRAME_NAMES, TIMEFRAMES, Floats, decode_frame
 from engine.replay import Replayed, commands_only, replay_slot, row_after
-from engine.rows import Rows
+from engine.rows import Halt, Rows
 from engine.schedule import SkippedRange
 from engine.tick import SlotInputs
 from strategies.sizing import volatility_per_atr
@@ -103,9 +103,15 @@ class Market:
     def was_skipped(self, shard: int, slot: int) -> bool:
         return any(each.first <= slot <= each.last for each in self.skipped.get(shard, ()))
 
-    def was_held(self, shard: int, slot: int) -> bool:
-        """Whether nothing was opened in it, because the ledger was too far behind."""
-        return any(each.first <= slot <= each.last for each in self.held.get(shard, ()))
+    def was_held(self, shard: int, slot: int) -> Halt:
+        """How far it was held back: REDUCING, too, where the ledger was too far behind."""
+        told = self.held.get(shard, ())
+        halts = [
+            Halt.HALTED if each.paused else Halt.REDUCING
+            for each in told
+            if each.first <= slot <= each.last
+        ]
+        return max(halts, default=Halt.ACTIVE)
 
     async def inputs(self, slot: int, plan_id: int, plan: Plan) -> SlotInputs | None:
         """What a plan saw in a slot, None where the slot had no frame."""
@@ -207,7 +213,7 @@ async def replay(
             tally.not_run += 1
         else:
             held = market.was_held(shard, slot)
-            done = replay_slot(rows, replace(inputs, entries=not held), events)
+            done = replay_slot(rows, replace(inputs, halt=held), events)
             tally.run += 1
         rows = done.rows
         for line in _lines(slot, done, inputs, ticks):

@@ -8,20 +8,20 @@ Both are kept as ranges in the head, so that every due tick is run or counted.
 import asyncio
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from uuid import UUID
 
 import numpy as np
 from numpy.typing import NDArray
 
 from adapters.log import log_fields
-from adapters.shard_records import Commit, InboxEntry, ShardState
+from adapters.shard_records import Commit, FleetHalt, InboxEntry, ShardState, fleet_halt_at
 from engine.commands import Command, decode_command, encode_command
 from engine.errors import CommandError
 from engine.events import Event, encode_event
 from engine.frames import Frame, Ints
 from engine.isolation import advance_isolated, put_into_error
-from engine.rows import ROW_SCHEMA, ROWS_PER_SHARD, Rows, empty_rows
+from engine.rows import ROW_SCHEMA, ROWS_PER_SHARD, Halt, Rows, empty_rows
 from engine.schedule import SkippedRange, due_mask, fold_skipped, next_due
 from engine.tick import Outcome, SlotInputs, advance, apply_inbox
 from workers.context import PoolContext
@@ -59,6 +59,7 @@ class SlotRun:
     switched: bool = False
     held: tuple[SkippedRange, ...] = ()
     held_moved: bool = False
+    halts: tuple[FleetHalt, ...] = ()
     events: list[bytes] = field(default_factory=list)
     failed: list[Event] = field(default_factory=list)
     applied: int = 0
@@ -81,9 +82,11 @@ class SlotRun:
         if not paused:
             self.missed_slots += last - first + 1
 
-    def hold(self) -> None:
-        """Notes that the present slot is run without entries: an input of every row in it."""
-        newest = SkippedRange(self.slot, self.slot, paused=False)
+    def hold(self, *, halted: bool) -> None:
+        """Notes that the present slot is run without entries: an input of every row in it. halted:
+        nothing is closed by signal or age either.
+        """
+        newest = SkippedRange(self.slot, self.slot, paused=halted)
         self.held = joined(self.held, newest)[-HELD_MAX:]
         self.held_moved = True
 
@@ -154,7 +157,7 @@ async def run_slots(
     rows = room_for(read.rows, [command for _, command in inbox if command is not None])
     unchanged = np.zeros(len(rows), np.bool_)
     run = SlotRun(head.slot, rows, head.skipped, head.folded_slot, inbox, unchanged, schema)
-    run.switched, run.held = schema != head.schema, head.held
+    run.switched, run.held, run.halts = schema != head.schema, head.held, head.halts
     run.next_due, run.damaged = head.next_due, damaged
     if head.paused:
         if (await pool.market.frame(now_slot)).frame is None:
@@ -241,10 +244,10 @@ async def _run_slot(
         return
     table = await pool.plans.table(frame, plan_ids, late)
     symbol = await _symbols(pool, run, plan_ids)
-    entries = pool.backlog.entries_open(shard)
-    if not entries:
-        run.hold()
-    inputs = _inputs(run, table, symbol, commands, entries)
+    entries, halt = pool.backlog.entries_open(shard), fleet_halt_at(run.halts, slot)
+    if not entries or halt != Halt.ACTIVE:
+        run.hold(halted=halt == Halt.HALTED)
+    inputs = replace(_inputs(run, table, symbol, commands), entries=entries, halt=halt)
     try:
         if len(commands) < COMMANDS_BESIDE:
             run.take(advance(run.rows, inputs))
@@ -271,7 +274,7 @@ async def _symbols(pool: PoolContext, run: SlotRun, plan_ids: Ints) -> Ints | No
 
 
 def _inputs(
-    run: SlotRun, table: SlotTable, symbol: Ints | None, commands: list[Command], entries: bool
+    run: SlotRun, table: SlotTable, symbol: Ints | None, commands: list[Command]
 ) -> SlotInputs:
     return SlotInputs(
         slot=table.frame.slot,
@@ -282,7 +285,6 @@ def _inputs(
         commands=commands,
         skipped=run.skipped,
         folded_slot=run.folded_slot,
-        entries=entries,
         atr_fraction=table.atr_fraction,
         volatility=table.volatility,
         # `cannot_run` is a kind of event that no version reads which has schema 1 only

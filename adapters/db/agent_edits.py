@@ -10,17 +10,25 @@ from typing import Any
 from uuid import UUID
 
 from adapters.db.agents import AGENT_BY_ID, COLUMNS, Agent, Wanted, agent_of
-from adapters.db.connection import Database, connection, transaction
+from adapters.db.connection import (
+    LONG_S,
+    Database,
+    connection,
+    long_transaction,
+    transaction,
+)
 
-# what was told to stop and close before, and has met it, is left alone
-_STOP_ALL = (
+# what was told the same before, and has met it or is on its way, is left alone
+_WANT_ALL = (
     "WITH mine AS (SELECT id, shard, row FROM agents WHERE user_id = $1 AND wanted <> 'deleted'"
-    " AND NOT (wanted = 'stopped' AND close_position AND applied_epoch >= asked_epoch)"
+    " AND NOT (wanted = $2 AND CASE $2 WHEN 'running'"
+    " THEN applied_epoch < asked_epoch OR status = 'running'"
+    " ELSE close_position = $3 AND applied_epoch >= asked_epoch END)"
     " ORDER BY id FOR NO KEY UPDATE),"
     " given AS (UPDATE shard_rows SET epoch = epoch + 1 FROM mine"
     " WHERE shard_rows.shard = mine.shard AND shard_rows.row = mine.row"
     " RETURNING mine.id AS agent, shard_rows.epoch AS new_epoch)"
-    " UPDATE agents SET wanted = 'stopped', close_position = true, epoch = new_epoch,"
+    " UPDATE agents SET wanted = $2, close_position = $3, epoch = new_epoch,"
     " asked_epoch = new_epoch, updated_at = clock_timestamp()"
     " FROM given WHERE id = given.agent RETURNING "
 )
@@ -110,13 +118,17 @@ async def edit_agent(
     return agent_of(edited)
 
 
-async def stop_all(database: Database, user_id: UUID) -> list[Agent]:
-    """Wants every agent of an owner stopped, its position closed; answers those it has changed.
+async def want_all(
+    database: Database, user_id: UUID, wanted: Wanted, close_position: bool
+) -> list[Agent]:
+    """Wants every agent of an owner running or stopped; answers those that it has changed.
 
-    Left out are those that have met the same wish already. The account is locked first, as the
-    ledger does it: two that lock many agents of one owner never wait for each other in a circle.
+    Left out are those that have met the same wish already, by their newest event on record. The
+    account is locked first, as the ledger does it: two that lock many agents of one owner never
+    wait for each other in a circle.
     """
-    async with transaction(database) as con:
+    async with long_transaction(database) as con:
         await con.execute("SELECT FROM users WHERE id = $1 FOR NO KEY UPDATE", user_id)
-        changed = await con.fetch(_STOP_ALL + COLUMNS, user_id)
+        asked = (user_id, wanted, close_position)
+        changed = await con.fetch(_WANT_ALL + COLUMNS, *asked, timeout=LONG_S)
     return [agent_of(row) for row in changed]

@@ -16,7 +16,7 @@ from uuid import UUID, uuid4
 
 import asyncpg
 
-from adapters.db.connection import Database, connection, transaction
+from adapters.db.connection import Connection, Database, connection, transaction
 from adapters.db.errors import BadCursor, NoSuchPlan, NoSuchUser
 
 Wanted = Literal["running", "stopped", "deleted"]
@@ -28,12 +28,16 @@ PLACES_LOCK = 0x41525503
 AGENTS_A_PIECE = 500
 """Of a long list, before others run: some milliseconds."""
 
+_ACCOUNT_LOCK = 0x4153
+"""First half of the advisory lock of an account; the second is a hash of its id."""
+
 _SELECT = (
     "SELECT id, user_id, name, symbol, timeframe, strategy_name, strategy_params,"
     " interval_seconds, live_mode, risk_params, plan_id, shard, row, epoch, wanted,"
     " close_position, asked_epoch, applied_epoch, status, status_detail, created_at, updated_at,"
-    " greatest(agents.halt, (SELECT halt FROM users WHERE users.id = agents.user_id),"
-    " (SELECT halt FROM fleet)) AS halt"
+    " greatest(agents.halt, agents.halt_by_operator, (SELECT greatest(halt, halt_by_operator)"
+    " FROM users WHERE users.id = agents.user_id)) AS halt,"
+    " (SELECT coalesce(max(halt), 0) FROM fleet) AS fleet_halt"
     " FROM agents"
 )
 AGENT_BY_ID = _SELECT + " WHERE id = $1"
@@ -70,7 +74,8 @@ class Agent:
 
     asked_epoch is the one in which `wanted` was asked for; edits since have newer ones.
     applied_epoch below epoch: the command may still be on its way. updated_at: of wanted.
-    halt is engine.rows.Halt: the strictest of the agent's, its owner's and the fleet's.
+    halt is engine.rows.Halt: the strictest of the agent's and its account's, by whomever;
+    fleet_halt comes on top, and goes to shards instead of rows.
     """
 
     id: UUID
@@ -96,6 +101,7 @@ class Agent:
     created_at: datetime
     updated_at: datetime
     halt: int = 0
+    fleet_halt: int = 0
 
     @property
     def cursor(self) -> str:
@@ -105,6 +111,16 @@ class Agent:
 
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+async def lock_account(con: Connection, user_id: UUID) -> None:
+    """Until the transaction ends nobody else makes agents for an account or holds them back.
+
+    Not its row, which the ledger locks whenever it stores anything of the account.
+    """
+    await con.execute(
+        "SELECT pg_advisory_xact_lock($1, hashtext($2::text))", _ACCOUNT_LOCK, str(user_id)
+    )
 
 
 async def get_agent(database: Database, user_id: UUID, agent_id: UUID) -> Agent | None:
@@ -194,6 +210,17 @@ async def unapplied(database: Database, older_than_s: float, limit: int) -> list
     return sorted(map(agent_of, found), key=lambda agent: (agent.updated_at, agent.id))
 
 
+async def unapplied_of(database: Database, user_id: UUID, ids: Sequence[UUID]) -> list[Agent]:
+    """Those of these agents of an owner whose row has not seen the newest wanted state."""
+    async with connection(database) as con:
+        found = await con.fetch(
+            f"{_SELECT} WHERE id = ANY($1) AND user_id = $2 AND applied_epoch < epoch ORDER BY id",
+            list(ids),
+            user_id,
+        )
+    return [agent_of(row) for row in found]
+
+
 async def agents_of_shard(
     database: Database, shard: int, rows: Sequence[int] | None = None
 ) -> list[Agent]:
@@ -267,8 +294,11 @@ def missing_reference(error: asyncpg.ForeignKeyViolationError) -> NoSuchPlan | N
     return NoSuchUser("the agent's owner does not exist")
 
 
-def placed(new: NewAgent, shard: int, row: int, epoch: int, now: datetime, halt: int = 0) -> Agent:
-    """The agent that a new one becomes in its place."""
+def placed(
+    new: NewAgent, place: tuple[int, int, int], now: datetime, halt: int, fleet_halt: int
+) -> Agent:
+    """The agent that a new one becomes in its place: (shard, row, epoch)."""
+    shard, row, epoch = place
     values = {name: getattr(new, name) for name in NewAgent.__slots__}
     return Agent(
         **values,
@@ -283,6 +313,7 @@ def placed(new: NewAgent, shard: int, row: int, epoch: int, now: datetime, halt:
         created_at=now,
         updated_at=now,
         halt=halt,
+        fleet_halt=fleet_halt,
     )
 
 

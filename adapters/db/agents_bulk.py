@@ -8,7 +8,15 @@ from uuid import UUID
 
 import asyncpg
 
-from adapters.db.agents import PLACES_LOCK, Agent, NewAgent, agent_values, missing_reference, placed
+from adapters.db.agents import (
+    PLACES_LOCK,
+    Agent,
+    NewAgent,
+    agent_values,
+    lock_account,
+    missing_reference,
+    placed,
+)
 from adapters.db.connection import Connection, Database, transaction
 from adapters.db.creation import Plot, read_plots
 from adapters.db.placement import AGENTS_PER_EARLY_SHARD, ShardFill, choose_shard
@@ -47,6 +55,8 @@ async def create_agents_bulk(database: Database, new: Sequence[NewAgent]) -> lis
     """
     try:
         async with transaction(database) as con:
+            for user_id in sorted({agent.user_id for agent in new}):
+                await lock_account(con, user_id)
             await con.execute("SELECT pg_advisory_xact_lock($1)", PLACES_LOCK)
             plots = await read_plots(con, {agent.symbol for agent in new})
             known = set(plots)
@@ -68,9 +78,13 @@ async def create_agents_bulk(database: Database, new: Sequence[NewAgent]) -> lis
             )
             now = await con.fetchval("SELECT now()")
             halts = await _halts(con, {agent.user_id for agent in new})
+            fleet_halt = await con.fetchval("SELECT coalesce(max(halt), 0) FROM fleet")
     except asyncpg.ForeignKeyViolationError as error:
         raise missing_reference(error) from error
-    return [placed(agent, *places[i], 1, now, halts[agent.user_id]) for i, agent in enumerate(new)]
+    return [
+        placed(agent, (*places[i], 1), now, halts[agent.user_id], fleet_halt)
+        for i, agent in enumerate(new)
+    ]
 
 
 async def create_running_agents(
@@ -118,7 +132,7 @@ async def _copy(
 async def _halts(con: Connection, owners: set[UUID]) -> dict[UUID, int]:
     """How far the agents of each owner are held back, whatever they are set to themselves."""
     found = await con.fetch(
-        "SELECT id, greatest(halt, (SELECT halt FROM fleet)) AS halt FROM users WHERE id = ANY($1)",
+        "SELECT id, greatest(halt, halt_by_operator) AS halt FROM users WHERE id = ANY($1)",
         list(owners),
     )
     return {row["id"]: row["halt"] for row in found}

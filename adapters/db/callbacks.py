@@ -89,18 +89,23 @@ async def hosted_agent(
 
 
 async def host_agent(
-    database: Database, new: NewAgent, outside_id: UUID, hub_url: str, secret: bytes
+    database: Database,
+    new: NewAgent,
+    outside_id: UUID,
+    hub_url: str,
+    secret: bytes,
+    quota: int = 0,
 ) -> Agent | None:
     """Makes the agent that stands for one of another hub; None where somebody has just made it.
 
-    Raises NoSuchPlan, NoSuchUser.
+    Raises NoSuchPlan, NoSuchUser, TooManyAgents.
     """
     async with transaction(database) as con:
         name = f"{new.user_id} {outside_id} {hub_url}"
         await con.execute("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", name)
         if await con.fetchval(_HOSTED, new.user_id, outside_id, hub_url) is not None:
             return None
-        agent = (await place_agents(con, [new]))[0]
+        agent = (await place_agents(con, [new], quota))[0]
         await con.execute(
             "INSERT INTO callbacks (agent_id, user_id, outside_id, hub_url, secret)"
             " VALUES ($1, $2, $3, $4, $5)",

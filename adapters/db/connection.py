@@ -30,6 +30,8 @@ POOL_MAX = 10
 LOCK_HOLDERS_MAX = 2
 CONNECT_S = 5.0
 COMMAND_S = 30.0
+LONG_S = 60.0
+"""What a statement may take that is about all agents of an account: 100,000 take some seconds."""
 STATEMENT_SHARE = 0.8
 """Of that time the server has so much; what it has not said by then is said by us."""
 IDLE_CONNECTION_S = 300.0
@@ -226,6 +228,14 @@ async def orm(database: Database) -> AsyncIterator[None]:
 async def transaction(database: Database) -> AsyncIterator[Connection]:
     """A connection inside a READ COMMITTED transaction, rolled back when the body raises."""
     async with connection(database) as con, con.transaction():
+        yield con
+
+
+@asynccontextmanager
+async def long_transaction(database: Database) -> AsyncIterator[Connection]:
+    """The same for statements about all agents of an account: give them `timeout=LONG_S`."""
+    async with transaction(database) as con:
+        await con.execute(f"SET LOCAL statement_timeout = {int(LONG_S * STATEMENT_SHARE * 1000)}")
         yield con
 
 

@@ -5,7 +5,7 @@ counted under it, so that no row is ever given twice and no shard gets more than
 the lock costs is paid once for all agents that are made together.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -18,10 +18,13 @@ from adapters.db.agents import (
     NewAgent,
     agent_of,
     agent_values,
+    lock_account,
     missing_reference,
 )
 from adapters.db.connection import Connection, Database, transaction
+from adapters.db.errors import TooManyAgents
 from adapters.db.placement import ShardFill, choose_shard
+from adapters.db.quotas import agents_quota, room_for_agents
 from engine.rows import ROWS_PER_SHARD
 
 Place = tuple[int, int, int]
@@ -56,14 +59,16 @@ _TAKE_NEW = (
 )
 _INSERT = (
     "INSERT INTO agents (id, user_id, name, symbol, timeframe, strategy_name, strategy_params,"
-    " interval_seconds, live_mode, risk_params, plan_id, shard, row, epoch, wanted, asked_epoch)"
+    " interval_seconds, live_mode, risk_params, plan_id, shard, row, epoch, wanted, asked_epoch,"
+    " created_at)"
     " SELECT id, user_id, name, symbol, timeframe, strategy_name, strategy_params::jsonb,"
-    " interval_seconds, live_mode, risk_params::jsonb, plan_id, shard, row, epoch, wanted, epoch"
+    " interval_seconds, live_mode, risk_params::jsonb, plan_id, shard, row, epoch, wanted, epoch,"
+    " now() + place * interval '1 microsecond'"
     " FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[],"
     " $7::text[], $8::int[], $9::bool[], $10::text[], $11::int[], $12::int[], $13::int[],"
-    " $14::bigint[], $15::text[]) AS made(id, user_id, name, symbol, timeframe, strategy_name,"
-    " strategy_params, interval_seconds, live_mode, risk_params, plan_id, shard, row, epoch,"
-    " wanted) RETURNING "
+    " $14::bigint[], $15::text[]) WITH ORDINALITY AS made(id, user_id, name, symbol, timeframe,"
+    " strategy_name, strategy_params, interval_seconds, live_mode, risk_params, plan_id, shard,"
+    " row, epoch, wanted, place) RETURNING "
 )
 
 
@@ -82,23 +87,31 @@ class Plot:
         return self.next_row - self.taken
 
 
-async def create_agents(database: Database, new: Sequence[NewAgent]) -> list[Agent]:
+async def create_agents(database: Database, new: Sequence[NewAgent], quota: int = 0) -> list[Agent]:
     """Makes agents, each with a row of its own; the answer keeps the order.
+
+    quota: how many an account may have where no operator has set another number, 0: any.
 
     Raises:
         NoSuchPlan, NoSuchUser: one of them names one that does not exist; none is made.
+        TooManyAgents: an account would have more than it may; none is made.
     """
     async with transaction(database) as con:
-        return await place_agents(con, new)
+        return await place_agents(con, new, quota)
 
 
-async def create_agent(database: Database, new: NewAgent) -> Agent:
+async def create_agent(database: Database, new: NewAgent, quota: int = 0) -> Agent:
     """The same for one."""
-    return (await create_agents(database, [new]))[0]
+    return (await create_agents(database, [new], quota))[0]
 
 
-async def place_agents(con: Connection, new: Sequence[NewAgent]) -> list[Agent]:
+async def place_agents(con: Connection, new: Sequence[NewAgent], quota: int = 0) -> list[Agent]:
     """The same inside of a transaction, which a refusal ends."""
+    for user_id, count in sorted(Counter(agent.user_id for agent in new).items()):
+        await lock_account(con, user_id)
+        limit = await agents_quota(con, user_id, quota)
+        if limit and await room_for_agents(con, user_id, limit) < count:
+            raise TooManyAgents(limit)
     await con.execute("SELECT pg_advisory_xact_lock($1)", PLACES_LOCK)
     plots = await read_plots(con, {agent.symbol for agent in new})
     known = set(plots)

@@ -56,7 +56,19 @@ class NoSuchPlan(DatabaseError):
 
 
 class TooManyPlans(DatabaseError):
-    """The account has made as many plans as it may."""
+    """The account has made as many plans as it may: so many."""
+
+    def __init__(self, quota: int) -> None:
+        super().__init__(f"the account may make {quota} plans")
+        self.quota = quota
+
+
+class TooManyAgents(DatabaseError):
+    """The account has as many agents as it may: so many."""
+
+    def __init__(self, quota: int) -> None:
+        super().__init__(f"the account may have {quota} agents")
+        self.quota = quota
 
 
 class NoSuchShard(DatabaseError):

@@ -29,6 +29,10 @@ class User(Model):
     message_seq = fields.BigIntField(db_default=0)  # number of the newest message
     api_key_hash = fields.CharField(max_length=128, unique=True, null=True)  # of the one good key
     halt = fields.SmallIntField(db_default=0)  # 0 active, 1 reducing, 2 halted: of all agents
+    halt_by_operator = fields.SmallIntField(db_default=0)  # the same, not the account's to lift
+    agents_quota = fields.IntField(null=True)  # this and the next two: none, the settings' default
+    plans_quota = fields.IntField(null=True)
+    requests_quota = fields.IntField(null=True)  # a minute
     created_at = fields.DatetimeField(db_default=Now())
 
     class Meta:
@@ -39,9 +43,27 @@ class User(Model):
 class Fleet(Model):
     id = fields.SmallIntField(primary_key=True, generated=False)
     halt = fields.SmallIntField(db_default=0)
+    epoch = fields.BigIntField(db_default=0)  # changes of halt so far
 
     class Meta:
         table = "fleet"
+
+
+# Who has held back what, and why. Facts: no foreign keys.
+class HaltChange(Model):
+    id = fields.BigIntField(primary_key=True, generated=True)
+    at = fields.DatetimeField(db_default=Now())
+    scope = fields.CharField(max_length=8)  # agent, account, fleet
+    agent_id = fields.UUIDField(null=True)
+    user_id = fields.UUIDField(null=True)  # whose agents: none for the fleet
+    state = fields.SmallIntField()
+    made_by = fields.UUIDField()
+    as_operator = fields.BooleanField()
+    why = fields.TextField(null=True)
+
+    class Meta:
+        table = "halt_changes"
+        indexes = (Index(fields=("user_id", "id")),)
 
 
 # One link of a family of refresh tokens; only the hash is kept.
@@ -133,7 +155,8 @@ class Agent(Model):
     close_position = fields.BooleanField(db_default=True)
     asked_epoch = fields.BigIntField(db_default=0)  # in which `wanted` was asked for
     applied_epoch = fields.BigIntField(db_default=0)  # newest one seen in the agent's row
-    halt = fields.SmallIntField(db_default=0)  # the agent's own; the strictest of three counts
+    halt = fields.SmallIntField(db_default=0)  # the agent's own; the strictest of all counts
+    halt_by_operator = fields.SmallIntField(db_default=0)
     status = fields.CharField(max_length=16, db_default="creating")  # as of the newest event
     status_detail = fields.TextField(db_default="")
     created_at = fields.DatetimeField(db_default=Now())
@@ -230,10 +253,11 @@ class Callback(Model):
         table = "callbacks"
 
 
-# The answer to a request that may be sent again. Its real key is (user_id, key).
+# The answer to a request that may be sent again. Its real key is (user_id, key, part).
 class RepeatableRequest(Model):
     user_id = fields.UUIDField(primary_key=True)
     key = fields.CharField(max_length=255)
+    part = fields.IntField(db_default=0)  # of one that is answered in parts
     body_hash = fields.BinaryField()
     agent_id = fields.UUIDField(null=True)
     answer = fields.BinaryField(null=True)

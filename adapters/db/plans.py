@@ -10,7 +10,7 @@ from typing import Any
 from uuid import UUID
 
 from adapters.db import models
-from adapters.db.connection import Database, connection, orm, transaction
+from adapters.db.connection import Connection, Database, connection, orm, transaction
 from adapters.db.errors import TooManyPlans
 
 _PLAN_LOCK = 0x41525502
@@ -44,8 +44,8 @@ async def intern_plan(
 ) -> int:
     """The number of a plan, the same for the same key for ever; a new one where there is none.
 
-    made_by: the account that wishes it; quota: how many plans it may make in all, 0: any number.
-    A plan that is there already counts for nobody.
+    made_by: the account that wishes it; quota: how many plans it may make in all where no operator
+    has set another number, 0: any. A plan that is there already counts for nobody.
 
     Raises:
         TooManyPlans: it would be a new one, and the account has made as many as it may.
@@ -59,10 +59,8 @@ async def intern_plan(
         await con.execute("SELECT pg_advisory_xact_lock($1)", _PLAN_LOCK)
         known = await con.fetchval(find, key)
         if known is None:
-            if made_by is not None and quota:
-                made = await con.fetchval("SELECT count(*) FROM plans WHERE made_by = $1", made_by)
-                if made >= quota:
-                    raise TooManyPlans(f"the account has made {made} plans")
+            if made_by is not None:
+                await _check_quota(con, made_by, quota)
             known = await con.fetchval(
                 "INSERT INTO plans (id, key, symbol, timeframe, strategy, version, params, made_by)"
                 " SELECT coalesce(max(id), 0) + 1, $1, $2, $3, $4, $5, $6::jsonb, $7 FROM plans"
@@ -76,6 +74,15 @@ async def intern_plan(
                 made_by,
             )
     return int(known)
+
+
+async def _check_quota(con: Connection, made_by: UUID, default: int) -> None:
+    own = await con.fetchval("SELECT plans_quota FROM users WHERE id = $1", made_by)
+    quota = default if own is None else int(own)
+    if quota:
+        made = await con.fetchval("SELECT count(*) FROM plans WHERE made_by = $1", made_by)
+        if made >= quota:
+            raise TooManyPlans(quota)
 
 
 async def plans_of(database: Database, ids: Iterable[int]) -> dict[int, Plan]:

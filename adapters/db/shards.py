@@ -16,7 +16,15 @@ from adapters.shard_records import decode_skipped
 from engine.schedule import SkippedRange
 
 _PROGRESS = (
-    "SELECT id AS shard, symbol, version, slot, run_id, frozen, rested_slot, skipped FROM shards"
+    "SELECT id AS shard, symbol, version, slot, run_id, frozen, rested_slot, skipped,"
+    " (SELECT coalesce(max(halt), 0) FROM fleet) AS fleet_halt,"
+    " (SELECT coalesce(max(epoch), 0) FROM fleet) AS fleet_epoch FROM shards"
+)
+_SET_RUN_ID = (
+    "UPDATE shards SET run_id = $2, version = version + $3::int WHERE id = $1"
+    " RETURNING id AS shard, symbol, version, slot, run_id, frozen, rested_slot, skipped,"
+    " (SELECT coalesce(max(halt), 0) FROM fleet) AS fleet_halt,"
+    " (SELECT coalesce(max(epoch), 0) FROM fleet) AS fleet_epoch"
 )
 
 
@@ -26,6 +34,7 @@ class ShardProgress:
 
     rested_slot is where a resharding began it: while slot is that one, what comes after it up to
     the opening is paused, not missed. skipped are the slots up to slot that were not run.
+    fleet_halt is engine.rows.Halt; fleet_epoch counts its changes.
     """
 
     shard: int
@@ -36,6 +45,8 @@ class ShardProgress:
     frozen: str | None
     rested_slot: int | None = None
     skipped: tuple[SkippedRange, ...] = ()
+    fleet_halt: int = 0
+    fleet_epoch: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,8 +115,7 @@ async def set_run_id(
     """
     async with connection(database) as con:
         found = await con.fetchrow(
-            "UPDATE shards SET run_id = $2, version = version + $3::int WHERE id = $1"
-            " RETURNING id AS shard, symbol, version, slot, run_id, frozen, rested_slot, skipped",
+            _SET_RUN_ID,
             shard,
             run_id,
             int(emptied),

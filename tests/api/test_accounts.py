@@ -80,7 +80,8 @@ async def test_only_the_first_account_is_operator(alice: Account, bob: Account) 
         "id": str(alice.user_id),
         "email": "alice@example.com",
         "role": "operator",
-        "quotas": {"requests_per_minute": 6000, "plans": 2000},
+        "quotas": {"requests_per_minute": 6000, "plans": 2000, "agents": 10000},
+        "halt": "active",
     }
     assert (await bob.http.get("/api/me")).json()["role"] == "user"
 

@@ -120,7 +120,12 @@ async def test_every_example_of_a_request_is_served(
                 body = body | {"encrypted_value": value}
             answer = await client.request(
                 call.method,
-                call.path.format(agent_id=agent_id, key_name=KEY_NAME, outside_id=agent_id),
+                call.path.format(
+                    agent_id=agent_id,
+                    key_name=KEY_NAME,
+                    outside_id=agent_id,
+                    user_id=alice.user_id,
+                ),
                 json=body,
                 params=dict(call.query_example),
                 headers=secret if call.guard == "internal" else {},

@@ -74,3 +74,19 @@ async def test_more_than_may_wait_are_refused() -> None:
     assert refused.value.status == 503
     work.may.set()
     assert await asyncio.gather(first, *waiting) == [0, 2, 4]
+
+
+async def test_nobody_waits_for_the_backlog_of_another() -> None:
+    work = Work()
+    doubled = Gathered("numbers", work, at_once=4, waiting_max=8)
+    asked = [asyncio.create_task(doubled.ask(0, "many"))]
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    asked += [asyncio.create_task(doubled.ask(n, "many")) for n in range(1, 9)]
+    asked += [asyncio.create_task(doubled.ask(100 + n, f"other {n}")) for n in range(2)]
+    await asyncio.sleep(0)
+    with pytest.raises(Problem):
+        await doubled.ask(9, "many")
+    work.may.set()
+    assert await asyncio.gather(*asked) == [*range(0, 18, 2), 200, 202]
+    assert work.pieces == [[0], [1, 100, 101, 2], [3, 4, 5, 6], [7, 8]]

@@ -132,7 +132,7 @@ async def test_requests_of_a_user_are_limited_by_whatever_credential(
     assert (await alice.http.get("/api/nothing")).status_code == 404
     for credential in (alice.http, http):
         answer = await credential.get("/api/me", headers={"X-API-Key": key})
-        check_refused(answer, "too many requests, try again later")
+        check_refused(answer, "too many requests, more than 3 a minute, try again later")
         assert int(answer.headers["retry-after"]) <= 20
     assert (await bob.http.get("/api/me")).status_code == 200
     assert (await http.get("/health")).status_code == 200
@@ -154,7 +154,7 @@ async def test_who_has_no_credential_is_counted_by_address(app: Starlette, hub: 
             await one.post("/auth/refresh", json=token),
             await one.post("/auth/logout", json=token),
         ):
-            check_refused(answer, "too many requests, try again later")
+            check_refused(answer, "too many requests, more than 3 a minute, try again later")
         assert (await other.post("/auth/refresh", json=token)).status_code == 401
 
 

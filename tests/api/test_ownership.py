@@ -32,10 +32,13 @@ ATTACKS: Mapping[tuple[str, str], tuple[Any, ...]] = {
     ("GET", f"{AGENT}/logs"): (),
     ("GET", f"{AGENT}/trades"): (),
     ("GET", f"{AGENT}/metrics"): (),
+    ("PUT", f"{AGENT}/halt"): ({"state": "halted"}, {"state": 1}),
 }
 """Every call of an account that takes an id, with the bodies that are tried beside none."""
 NAMED = {("DELETE", "/api/secrets/{key_name}")}
 """Calls that take a name among the caller's own; test_secrets.py attacks them."""
+OPERATED = {("PUT", "/api/users/{user_id}/halt"), ("PUT", "/api/users/{user_id}/quotas")}
+"""Calls of operators, who see every account; to others all accounts are 403 alike."""
 QUERIES = ("", "?limit=1", "?limit=0", "?level=start", "?cursor=1", "?x=1")
 TRIES, TRIES_MAX = 10, 300
 
@@ -52,7 +55,9 @@ def calls(app: Starlette, prefix: str) -> list[tuple[str, str]]:
 def test_every_call_with_an_id_is_attacked(app: Starlette) -> None:
     with_id = {(method, path) for method, path in calls(app, "") if "{" in path}
     internal = {call for call in with_id if call[1].startswith("/internal/")}
-    assert {call for call in with_id - internal if call[0] != "HEAD"} == set(ATTACKS) | NAMED
+    assert {call for call in with_id - internal if call[0] != "HEAD"} == set(
+        ATTACKS
+    ) | NAMED | OPERATED
     sockets = [route.path for route in app.routes if isinstance(route, WebSocketRoute)]
     assert sockets == ["/ws"]  # its attack is in test_live.py
     assert set(Follow.__struct_fields__) == {"token", "agents", "since"}
@@ -93,6 +98,17 @@ async def test_nobody_else_finds_an_agent(hub: Hub, alice: Account, bob: Account
         unharmed = await agents.get_agent(hub.database, alice.user_id, UUID(agent_id))
         assert unharmed is not None
         assert (unharmed.epoch, unharmed.wanted) == (1, wanted)
+
+
+async def test_what_operators_do_to_accounts_nobody_else_does(alice: Account, bob: Account) -> None:
+    for method, path in OPERATED:
+        for body in (None, {}, {"state": "halted"}, {"state": 1}, {"x": 1}):
+            told = [
+                all_but_the_id(await bob.http.request(method, path.format(user_id=each), json=body))
+                for each in (alice.user_id, bob.user_id, uuid4(), "x")
+            ]
+            assert told[0][0] == 403
+            assert all(each == told[0] for each in told)
 
 
 async def test_no_time_tells_of_an_agent(alice: Account, bob: Account) -> None:
@@ -139,7 +155,7 @@ async def test_every_api_call_wants_a_credential(app: Starlette, http: httpx.Asy
     attacked = calls(app, "/api/")
     assert len(attacked) >= 12
     for method, path in attacked:
-        target = path.format(agent_id=uuid4(), key_name="TWELVE_DATA_API_KEY")
+        target = path.format(agent_id=uuid4(), key_name="TWELVE_DATA_API_KEY", user_id=uuid4())
         answer = await http.request(method, target)
         assert answer.status_code == 401, (method, path)
         with_body = await http.request(method, target, content=b"[[[")

@@ -46,6 +46,7 @@ class Reference(Commanded):
         commands: Sequence[Command],
         *,
         entries: bool = True,
+        halt: int = Halt.ACTIVE,
     ) -> list[Said]:
         """A slot that is run: commands, what is said of stale prices, exits or else what follows
         the price, what is said of a strategy that cannot run, then the signal.
@@ -62,7 +63,7 @@ class Reference(Commanded):
             self._stale_or_fresh(seen)
         closed = False
         if agent.watched and seen.usable:
-            closed = self._exit(seen.price)
+            closed = self._exit(seen.price, halt)
             if not closed:
                 rules.follow(agent, seen.price)
         if due and agent.status == Status.RUNNING:
@@ -72,7 +73,7 @@ class Reference(Commanded):
             else:
                 self._ready_or_not(seen)
                 if seen.usable and not closed:
-                    self._signal(seen, entries=entries)
+                    self._signal(seen, entries and halt == Halt.ACTIVE, halt)
         return self.said
 
     # Prices and signals
@@ -102,7 +103,7 @@ class Reference(Commanded):
             agent.flags &= ~Flag.CANNOT_RUN_SAID
             self._say("can_run")
 
-    def _exit(self, price: float) -> bool:
+    def _exit(self, price: float, halt: int) -> bool:
         """Closes for the first reason that holds, if any."""
         agent = self.agent
         if agent.reached(price, agent.liquidation_price):
@@ -118,14 +119,14 @@ class Reference(Commanded):
             reason = Reason.SESSION_LOSS
         elif rules.drawn_down(agent, rules.session_result(agent, price)):
             reason = Reason.DRAWDOWN
-        elif rules.timed_out(agent, self.slot):
+        elif halt != Halt.HALTED and rules.timed_out(agent, self.slot):
             reason = Reason.TIME_STOP
         else:
             return False
         self._close(price, reason, signal=0.0)
         return True
 
-    def _signal(self, seen: Seen, *, entries: bool) -> None:
+    def _signal(self, seen: Seen, entries: bool, halt: int) -> None:
         """Flat: open in its direction. Open: close if it is of the other. A signal has a size."""
         agent, signal = self.agent, seen.signal
         if not math.isfinite(signal) or signal == 0 or abs(signal) < agent.threshold:
@@ -134,7 +135,7 @@ class Reference(Commanded):
         if agent.side == 0:
             if entries and rules.may_open(agent, self.slot):
                 self._open(seen, direction)
-        elif agent.side != direction and agent.halt != Halt.HALTED:
+        elif agent.side != direction and Halt.HALTED not in (agent.halt, halt):
             self._close(seen.price, Reason.SIGNAL, signal)
 
     # Fills

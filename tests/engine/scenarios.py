@@ -113,6 +113,7 @@ class Step:
     quotes: tuple[Quote, ...]
     failed: int | None
     entries: bool = True
+    halt: Halt = Halt.ACTIVE
     readings: bool = True  # False: there are none of any plan
 
 
@@ -203,6 +204,7 @@ STEPS = st.builds(
     quotes=st.tuples(*[QUOTES] * PLANS),
     failed=st.sampled_from([None] * 16 + [0, 1, 2, NO_SUCH_PLAN]),
     entries=st.sampled_from([True] * 9 + [False]),
+    halt=st.sampled_from([Halt.ACTIVE] * 8 + [Halt.REDUCING, Halt.HALTED]),
     readings=st.sampled_from([True] * 9 + [False]),
 )
 

@@ -136,7 +136,7 @@ class SideBySide:
         assert before.tobytes() == stood, "the given table was written"
         plans = seen_by_plan(inputs)
         said = [
-            reference.run(self.slot, plans, theirs, entries=step.entries)
+            reference.run(self.slot, plans, theirs, entries=step.entries, halt=step.halt)
             if run
             else reference.skip(self.slot, plans, theirs, paused=step.gap.paused)
             for row, reference in enumerate(self.references)
@@ -174,6 +174,7 @@ class SideBySide:
             skipped=self.skipped,
             folded_slot=self.folded_slot,
             entries=step.entries,
+            halt=step.halt,
             atr_fraction=self._readings(step, "atr_fraction"),
             volatility=self._readings(step, "volatility"),
             cannot_run={

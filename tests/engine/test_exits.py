@@ -263,6 +263,7 @@ def test_a_new_session_has_a_new_peak() -> None:
 @pytest.mark.parametrize("halt", [Halt.REDUCING, Halt.HALTED])
 def test_a_halt_opens_nothing(halt: Halt) -> None:
     assert tick(running(halt=halt), SLOT + 1, signal=1.0).events == []
+    assert tick(running(), SLOT + 1, signal=1.0, halt=halt).events == []
 
 
 @pytest.mark.parametrize(("halt", "closes"), [(Halt.REDUCING, True), (Halt.HALTED, False)])
@@ -271,6 +272,9 @@ def test_reducing_closes_by_signal_and_age_and_halted_does_not(halt: Halt, close
     rows["halt"] = halt
     assert bool(tick(rows, SLOT + 2, signal=-1.0).events) == closes
     assert bool(tick(rows, SLOT + 61).events) == closes
+    rows["halt"] = Halt.ACTIVE
+    assert bool(tick(rows, SLOT + 2, signal=-1.0, halt=halt).events) == closes
+    assert bool(tick(rows, SLOT + 61, halt=halt).events) == closes
 
 
 @pytest.mark.parametrize("halt", list(Halt))

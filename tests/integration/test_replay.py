@@ -16,6 +16,7 @@ from adapters.redis_client import command
 from adapters.settings import Settings
 from engine.events import decode_event
 from engine.frames import Frame, decode_frame, encode_frame
+from engine.rows import Halt
 from tests.conftest import wait_for
 from tests.integration.pool import TestPool, open_test_pool
 from workers import backlog
@@ -96,7 +97,7 @@ async def test_trailing_stops_marks_and_slots_without_entries_are_replayed(
     tally, lines = await replayed(pool, agent)
     assert (tally.differences, tally.lacking) == (0, 0), "\n".join(lines)
     with monkeypatch.context() as forgetful:
-        forgetful.setattr(Market, "was_held", lambda *_: False)
+        forgetful.setattr(Market, "was_held", lambda *_: Halt.ACTIVE)
         tally, _ = await replayed(pool, agent)
     assert tally.differences > 0
 

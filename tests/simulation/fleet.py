@@ -36,6 +36,7 @@ from api.live import LiveFeed
 from api.logins import Logins
 from api.request_limit import RequestLimit
 from api.sights import Sights
+from api.turns import Turns
 from engine.rows import ROW_SCHEMA
 from tests.servers.memory_redis import MemoryRedis
 from tests.servers.redis_values import Keyspace
@@ -63,7 +64,10 @@ STOP_S = 5.0
 """How long a supervisor waits for workers that were told to stop."""
 OWNER = UUID(int=0xA11CE)
 SETTINGS = cast(
-    Settings, SimpleNamespace(row_schema=ROW_SCHEMA, plans_per_user=1_000, sockets_per_user=0)
+    Settings,
+    SimpleNamespace(
+        row_schema=ROW_SCHEMA, plans_per_user=1_000, sockets_per_user=0, agents_per_user=0
+    ),
 )
 """What is asked of the settings by what runs here."""
 _START = 1_800_000_000
@@ -236,6 +240,7 @@ class Fleet:
             "prices": SimpleNamespace(symbols=SYMBOLS, live=None, has_room=lambda symbol: True),
             "sights": sights,
             "live": live,
+            "turns": Turns(),
             "logins": logins,
             "requests": RequestLimit(0),
             "tokens": AccessTokens(["simulated " * 4]),

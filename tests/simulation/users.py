@@ -11,7 +11,7 @@ from adapters.db.agents import Agent
 from adapters.db.errors import DatabaseError
 from adapters.errors import AdapterError
 from adapters.redis_client import AWAY
-from api import commands
+from api import commands, groups
 from api.agent_bodies import read_configuration
 from api.agent_changes import create_body
 from api.errors import Problem
@@ -73,7 +73,7 @@ class Users:
 
     async def _do(self, hub: Hub, step: Step) -> bool:
         if step.kind == "kill_all":
-            await commands.stop_all(hub, OWNER)
+            await groups.want_all(hub, OWNER, "stopped", close_position=True)
             return True
         agent = await self._find(hub, step.who)
         if agent is None:

@@ -128,7 +128,7 @@ class Witness:
             case "open_shard" if reply == 1:
                 self._opened(_shard_of(script_keys[0]))
             case "push_command":
-                self.pushed.setdefault(_shard_of(script_keys[0]), []).append(arguments[0])
+                self.pushed.setdefault(_shard_of(script_keys[0]), []).extend(arguments[1:])
             case "frame" if isinstance(reply, list) and reply[0] == b"stored":
                 self._framed(int(arguments[0]), arguments[2])
 

@@ -262,21 +262,3 @@ async def test_a_frozen_shard_gets_no_new_agents(world: World) -> None:
     assert second.shard != first.shard
     third = (await create_agents_bulk(world.db, [world.new()]))[0]
     assert third.shard != first.shard
-
-
-@pytest.mark.parametrize("halts", [(0, 0, 0), (1, 0, 0), (0, 2, 1), (1, 1, 2)])
-async def test_the_strictest_halt_of_agent_owner_and_fleet_counts(
-    world: World, halts: tuple[int, int, int]
-) -> None:
-    own, owner, fleet = halts
-    await world.ask("UPDATE users SET halt = $1 WHERE id = $2", owner, world.user)
-    await world.ask("UPDATE fleet SET halt = $1", fleet)
-    made = await world.agent()
-    (bulk,) = await create_agents_bulk(world.db, [world.new()])
-    assert made.halt == bulk.halt == max(owner, fleet)
-    await world.ask("UPDATE agents SET halt = $1", own)
-    for agent in (made, bulk):
-        found = await agents.get_agent(world.db, world.user, agent.id)
-        assert found is not None and found.halt == max(halts)
-        wanted = await agents.set_wanted(world.db, world.user, agent.id, "stopped", True)
-        assert wanted is not None and wanted.halt == max(halts)

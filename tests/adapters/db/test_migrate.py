@@ -30,6 +30,7 @@ TABLES = {
 LATER_TABLES = {"reported_events", "repeatable_requests", "journal", "market_archive", "fleet"} | {
     "user_secrets",
     "callbacks",
+    "halt_changes",
 }
 """Those that the first migration did not make."""
 
