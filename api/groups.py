@@ -66,7 +66,7 @@ async def _push(hub: Hub, shard: int, payloads: Sequence[bytes]) -> Pushed:
     """A shard without a head is new, or its Redis was lost: it is recovered first."""
     pushed = (await hub.shards.push_groups([(shard, payloads)]))[0]
     if pushed is None:
-        await recover_shard(hub.database, hub.shards, shard, hub.clock.slot())
+        await recover_shard(hub.database, hub.shards, shard)
         pushed = (await hub.shards.push_groups([(shard, payloads)]))[0]
     if pushed is None:
         raise away("the shard")

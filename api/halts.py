@@ -139,7 +139,7 @@ async def halt_fleet(request: Request) -> Response:
         told = await hub.shards.halt(every, fleet.halt, fleet.epoch)
         for shard in (shard for shard, halt in told.items() if halt is None):
             # Its recovery asks the record; what was open already by then is told once more.
-            await recover_shard(hub.database, hub.shards, shard, hub.clock.slot())
+            await recover_shard(hub.database, hub.shards, shard)
             await hub.shards.halt([shard], fleet.halt, fleet.epoch)
         await tell_moved(hub.state_redis)
     return answer(FleetHalt(HALT_WORDS[fleet.halt]))

@@ -7,7 +7,7 @@ from tortoise.migrations import operations as ops
 
 
 class Migration(migrations.Migration):
-    dependencies = [("artic", "0010_callbacks")]
+    dependencies = [("artic", "0011_skipped_on_record")]
 
     operations = [
         ops.AddField(
