@@ -142,7 +142,7 @@ async def running_records(stack: Stack, fleet: Fleet, agents: int) -> list[bytes
 
 def _started(new: NewAgent, slot: int) -> bytes:
     """What the engine makes of a row when the agent is started in it."""
-    command = command_of(agents.placed(new, 0, 0, 1, datetime.now(UTC)))
+    command = command_of(agents.placed(new, (0, 0, 1), datetime.now(UTC), 0, 0))
     outcome = apply_inbox(empty_rows(1), slot, [command])
     assert int(outcome.rows["seq"][0]) == SEEDED_SEQ == len(outcome.events)
     return outcome.rows.tobytes()
