@@ -24,7 +24,7 @@ class QueueSettings:
 
 def tick_queue(partition: int) -> QueueSettings:
     """Ticks of one partition: many short jobs; a late one is caught up by the next."""
-    return QueueSettings(keys.tick_queue(partition), max_jobs=64, timeout_s=10, max_tries=3)
+    return QueueSettings(keys.tick_queue(partition), max_jobs=64, timeout_s=15, max_tries=3)
 
 
 MARKET = QueueSettings(MARKET_QUEUE, max_jobs=4, timeout_s=2, max_tries=2)
@@ -34,7 +34,7 @@ CHORES = QueueSettings(CHORE_QUEUE, max_jobs=4, timeout_s=60, max_tries=2)
 QUEUES = ("tick", "market", "ledger", "chores")
 """What `artic worker --queues` may name."""
 
-TICKS_AT_ONCE = 4
+TICKS_AT_ONCE = 3
 """Shards that one process runs side by side. All at once, each would end only with the last."""
 TURN_S = 1.0
 """How long a job waits for its turn; after that it leaves it to the next job of its shard."""
