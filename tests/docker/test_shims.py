@@ -3,6 +3,7 @@ when it is lost, removed with the agent; leftovers go.
 """
 
 import json
+import subprocess
 from functools import partial
 from typing import Any
 from uuid import uuid4
@@ -31,9 +32,13 @@ async def agent_of(owner: httpx.AsyncClient, agent_id: str) -> dict[str, Any]:
 
 def container(name: str) -> dict[str, Any] | None:
     """What the engine knows of a container; None where there is none."""
-    if not run("docker", "ps", "-aq", "--filter", f"name=^/{name}$").strip():
+    shown = subprocess.run(
+        ["docker", "container", "inspect", name], check=False, capture_output=True, text=True
+    )
+    if shown.returncode != 0 and "No such container" in shown.stderr:
         return None
-    found: list[dict[str, Any]] = json.loads(run("docker", "inspect", name))
+    assert shown.returncode == 0, shown.stderr
+    found: list[dict[str, Any]] = json.loads(shown.stdout)
     return found[0]
 
 
