@@ -56,6 +56,8 @@ def _check_wish(shard: int, rows: Rows, agent: Mapping[str, Any]) -> None:
             f"agent {agent['id']} of shard {shard} is wanted {agent['wanted']} since epoch"
             f" {agent['epoch']}, its row has seen {met}"
         )
+    if rows[agent["row"]]["agent_id"].tobytes() != agent["id"].bytes:
+        raise Violation(f"agent {agent['id']} of shard {shard} is not in its row")
 
 
 async def lay_tables(fleet: Fleet, witness: Witness) -> None:

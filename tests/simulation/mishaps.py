@@ -13,7 +13,7 @@ from engine.rows import RowStatus
 from engine.schemas import rows_from_bytes, rows_to_bytes
 from tests.servers.redis_values import Hash, Keyspace, Scores
 from tests.simulation.fleet import Fleet
-from tests.simulation.schedule import Step
+from tests.simulation.schedule import WORKERS, Step
 from tests.simulation.users import Users
 from tests.simulation.virtual_loop import context_of, pass_time
 from tests.simulation.wire import Ambush
@@ -73,6 +73,10 @@ class Mishaps:
                 self._fleet.pool.away = True
                 self._fleet.pool.drop_all()
                 self._fleet.loop.call_later(step.seconds, self._postgres_back)
+            case "all_paused":
+                for life in self._fleet.lives[:WORKERS]:
+                    if life.process.alive and not life.process.paused:
+                        self._fleet.wire.pause(life.process, step.seconds)
             case "slow_network":
                 self._fleet.wire.slow_until = self._fleet.loop.now + step.seconds
             case "postgres_dropped":

@@ -26,7 +26,9 @@ FaultKind = Literal[
     "kill", "pause", "cut", "kill_hub", "redis_crash", "redis_loss", "redis_lost", "postgres_away",
     "postgres_dropped", "job_lost", "job_twice", "job_late", "lease_lost", "clock_ahead",
     "poison_command", "poison_row", "poison_plan", "orderly_stop", "two_owners", "slow_network",
+    "all_paused",
 ]  # fmt: skip
+Moment = Literal["before", "amid", "after"]
 FAULTS: tuple[FaultKind, ...] = get_args(FaultKind)
 
 EXCHANGES = (
@@ -47,13 +49,10 @@ class Step:
     seconds: float = 0.0
     skip: int = 0
     on: str = ""
-    after: bool = False
+    moment: Moment = "before"
+    """Before the exchange reaches its server, amid what is sent together, or after, without its
+    answer."""
     loss_s: float = 0.0  # what a Redis forgets when it crashes
-
-    @property
-    def moment(self) -> Literal["before", "after"]:
-        """Before the exchange reaches its server, or after, without its answer."""
-        return "after" if self.after else "before"
 
     @property
     def is_fault(self) -> bool:
@@ -94,6 +93,10 @@ def _users(rng: random.Random, storm_s: float) -> list[Step]:
         "create", "stop", "stop", "keep", "start", "start", "edit", "edit", "delete", "again",
         "old", "old",
     ]  # fmt: skip
+    if rng.random() < 0.3:
+        at, who = _moment(rng, storm_s), rng.randrange(AGENTS - 3)
+        steps += [Step(at, "delete", who), Step(at + 0.7, "create", who)]
+        steps += [Step(at + 1.4, "create", who), Step(at + 1.9, "old", who)]
     for _ in range(round(rng.randrange(6, 16) * (0.4 + storm_s / 16))):
         act = rng.choice(acts)
         steps.append(Step(_moment(rng, storm_s), act, rng.randrange(AGENTS)))
@@ -111,6 +114,8 @@ def _faults(rng: random.Random, storm_s: float, kinds: Sequence[FaultKind]) -> l
     steps = [_fault(rng, storm_s, rng.choice(few)) for _ in range(rng.choice((1, 2, 3, 4, 6, 8)))]
     if "redis_loss" in kinds and rng.random() < 0.25:
         steps += _crash_after_something(rng, storm_s)
+    if "pause" in kinds and rng.random() < 0.2:
+        steps += _half_read(rng, storm_s)
     return steps
 
 
@@ -123,9 +128,24 @@ def _crash_after_something(rng: random.Random, storm_s: float) -> list[Step]:
     if act in {"stop", "start"}:
         acts = [Step(shortly_before, act, agent) for agent in range(AGENTS - 3)]
         return [*rng.sample(acts, 3), crash]
-    who, on = rng.randrange(WORKERS), rng.choice(("read_events", "commit", "HGETALL", "COMMIT"))
-    pause_s = rng.uniform(2.0, 5.0) if act == "pause" else 0.0
-    return [Step(shortly_before, act, who, pause_s, 0, on, rng.random() < 0.7), crash]
+    who = rng.randrange(WORKERS)
+    on = rng.choice(("read_events", "read_events", "commit", "HGETALL", "COMMIT"))
+    # until others have recovered, or have gone on for a while
+    up_s = at - shortly_before + crash.seconds
+    pause_s = up_s + rng.choice((rng.uniform(0.1, 1.2), rng.uniform(1.0, 4.0)))
+    pause_s = pause_s if act == "pause" else 0.0
+    moment: Moment = "after" if rng.random() < 0.7 else "before"
+    return [Step(shortly_before, act, who, pause_s, 0, on, moment), crash]
+
+
+def _half_read(rng: random.Random, storm_s: float) -> list[Step]:
+    """Somebody who remembers nothing stands still while it reads a shard; others go on with it."""
+    at, who = _moment(rng, storm_s), rng.randrange(WORKERS)
+    first: FaultKind = rng.choice(("redis_crash", "kill", "two_owners", "two_owners"))
+    seconds = {"redis_crash": 0.2, "two_owners": 4.0}.get(first, 0.0)
+    pause_s = rng.choice((0.4, 0.9, 1.3, 2.5)) * rng.uniform(0.8, 1.2)
+    read = Step(at + rng.uniform(0.0, 1.2), "pause", who, pause_s, rng.randrange(3), "HGETALL")
+    return [Step(at, first, rng.randrange(6), seconds), replace(read, moment="amid")]
 
 
 def _fault(rng: random.Random, storm_s: float, kind: FaultKind) -> Step:
@@ -140,12 +160,12 @@ def _fault(rng: random.Random, storm_s: float, kind: FaultKind) -> Step:
         "clock_ahead": lambda: rng.uniform(0.5, 8.0),
         "orderly_stop": lambda: rng.uniform(0.5, 3.0),
         "two_owners": lambda: rng.uniform(1.0, 5.0),
+        "all_paused": lambda: rng.choice((0.6, 1.1, 1.6, 3.0)) * rng.uniform(0.8, 1.2),
         "slow_network": lambda: rng.uniform(0.5, 3.0),
     }.get(kind, lambda: 0.0)()
     if kind in {"kill", "pause", "cut", "kill_hub"}:
-        return Step(
-            at, kind, who, seconds, rng.randrange(4), rng.choice(EXCHANGES), rng.random() < 0.5
-        )
+        moment: Moment = rng.choice(("before", "amid", "after", "after"))
+        return Step(at, kind, who, seconds, rng.randrange(4), rng.choice(EXCHANGES), moment)
     loss_s = rng.uniform(0.02, 1.2) if kind == "redis_loss" else 0.0
     return Step(at, kind, who, seconds, loss_s=loss_s)
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from tests.servers.memory_redis import Command, MemoryRedis, Session
+from tests.simulation.schedule import Moment
 from tests.simulation.virtual_loop import (
     OUTSIDE,
     Process,
@@ -20,10 +21,9 @@ from tests.simulation.virtual_loop import (
     present_process,
 )
 
-SLOW_S = 0.3
+SLOW_S = 1.0
 """An exchange takes so long at most while the network is slow."""
 
-Moment = Literal["before", "after"]
 Act = Literal["kill", "pause", "cut"]
 
 
@@ -94,6 +94,11 @@ class Wire:
         if self._ambushes:
             await self._spring("before", what)
 
+    async def amid(self, what: Collection[str]) -> None:
+        """Called between two commands of one pipeline. Raises OSError where the way is cut."""
+        if self._ambushes:
+            await self._spring("amid", what)
+
     async def after(self, what: Collection[str]) -> None:
         """Called when the server has done its part: the answer is on its way."""
         if self.calm:
@@ -159,6 +164,8 @@ class RedisLink:
         await self._wire.before(what)
         torn = len(commands) > 1 and self._wire.is_torn()
         for number, command in enumerate(commands):
+            if number:
+                await self._wire.amid(what)
             if torn and number and not self._wire.over:
                 await pass_time(self._wire.travel_s())  # others get in between
             session.send(command)
