@@ -114,8 +114,12 @@ def _faults(rng: random.Random, storm_s: float, kinds: Sequence[FaultKind]) -> l
     steps = [_fault(rng, storm_s, rng.choice(few)) for _ in range(rng.choice((1, 2, 3, 4, 6, 8)))]
     if "redis_loss" in kinds and rng.random() < 0.25:
         steps += _crash_after_something(rng, storm_s)
-    if "pause" in kinds and rng.random() < 0.2:
-        steps += _half_read(rng, storm_s)
+    if {"pause", "two_owners", "redis_loss"} <= set(kinds):
+        story = rng.random()
+        if story < 0.12:
+            steps += _late_ledger(rng, storm_s)
+        elif story < 0.24:
+            steps += _half_read(rng, storm_s)
     return steps
 
 
@@ -138,14 +142,24 @@ def _crash_after_something(rng: random.Random, storm_s: float) -> list[Step]:
     return [Step(shortly_before, act, who, pause_s, 0, on, moment), crash]
 
 
+def _late_ledger(rng: random.Random, storm_s: float) -> list[Step]:
+    """A ledger has read what Redis then forgets, and goes on when the shard has been recovered."""
+    at, who, down_s = _moment(rng, storm_s), rng.randrange(WORKERS), rng.uniform(0.05, 0.3)
+    crash = Step(at, "redis_loss", 0, down_s, loss_s=rng.uniform(0.3, 1.2))
+    pause_s = down_s + rng.uniform(0.35, 1.4)
+    laid_at = at - rng.uniform(0.02, 0.3)
+    return [Step(laid_at, "pause", who, pause_s, 0, "read_events", "after"), crash]
+
+
 def _half_read(rng: random.Random, storm_s: float) -> list[Step]:
-    """Somebody who remembers nothing stands still while it reads a shard; others go on with it."""
+    """Two serve one partition; again and again one of them stands still while it reads a shard."""
     at, who = _moment(rng, storm_s), rng.randrange(WORKERS)
-    first: FaultKind = rng.choice(("redis_crash", "kill", "two_owners", "two_owners"))
-    seconds = {"redis_crash": 0.2, "two_owners": 4.0}.get(first, 0.0)
-    pause_s = rng.choice((0.4, 0.9, 1.3, 2.5)) * rng.uniform(0.8, 1.2)
-    read = Step(at + rng.uniform(0.0, 1.2), "pause", who, pause_s, rng.randrange(3), "HGETALL")
-    return [Step(at, first, rng.randrange(6), seconds), replace(read, moment="amid")]
+    steps = [Step(at, "two_owners", rng.randrange(6), 5.0)]
+    for number in range(4):
+        pause_at = at + 0.4 + 1.2 * number + rng.uniform(0.0, 0.5)
+        pause_s, skip = rng.uniform(0.85, 1.02), rng.randrange(2)
+        steps.append(Step(pause_at, "pause", who + number, pause_s, skip, "HGETALL", "amid"))
+    return steps
 
 
 def _fault(rng: random.Random, storm_s: float, kind: FaultKind) -> Step:

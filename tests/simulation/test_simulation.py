@@ -6,8 +6,9 @@ A seed that fails is run again with fewer and fewer steps; what is printed is wh
 import pytest
 
 from tests.simulation.real_side import RealSide
+from tests.simulation.regressions import REGRESSIONS
 from tests.simulation.run import run, shrunk
-from tests.simulation.schedule import draw
+from tests.simulation.schedule import Schedule, draw
 
 SEEDS = 50
 AT_ONCE = 10
@@ -18,6 +19,11 @@ def test_no_storm_changes_a_trade(side: RealSide, first: int) -> None:
     for seed in range(first, first + AT_ONCE):
         outcome = run(draw(seed), side)
         assert not outcome.violation, str(shrunk(outcome, side))
+
+
+@pytest.mark.parametrize("schedule", REGRESSIONS.values(), ids=list(REGRESSIONS))
+def test_what_was_mended_stays_so(side: RealSide, schedule: Schedule) -> None:
+    assert not run(schedule, side).violation
 
 
 def test_the_same_seed_is_the_same_run(side: RealSide) -> None:
