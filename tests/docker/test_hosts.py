@@ -127,9 +127,11 @@ async def test_the_other_host_takes_over_and_nothing_is_written_twice(
             await ticking(owner, agent_id, early["ticks"] + 4)
 
     for early, late in zip(before, await statuses(owner, fleet), strict=True):
-        assert late["missed_ticks"] == early["missed_ticks"]
+        # the lost host may have been the one to make a slot's frame: then nobody ran that slot
+        missed = late["missed_ticks"] - early["missed_ticks"]
+        assert missed <= 2 * TAKEOVER_S, "no more than the takeovers took"
         passed = slot_of(late) - slot_of(early)
-        assert late["ticks"] - early["ticks"] == passed, "each slot once"
+        assert late["ticks"] - early["ticks"] + missed == passed, "each slot once, or said"
     traded = 0
     for agent_id in fleet:
         trades = (await owner.get(f"/api/agents/{agent_id}/trades")).json()["trades"]
