@@ -29,8 +29,9 @@ class Fault:
     name: str
     where: str | Callable[..., object]
     changes: tuple[Change, ...]
-    found_by: int
-    """A seed that is known to find it, for a quick suite; `make sim-faults` starts at 0."""
+    found_by: int | None
+    """A seed that finds it, for the suite; None where none is known of the storms as they
+    are drawn now. `make sim-faults` looks for it."""
 
 
 FAULTS = (
@@ -38,7 +39,7 @@ FAULTS = (
         "no compare-and-set",
         "commit",
         (("if head[1] ~= ARGV[1] then return {'version'} end", ""),),
-        0,
+        None,
     ),
     Fault(
         "rows read before head",
@@ -56,7 +57,7 @@ FAULTS = (
                 "    pipe.hgetall(keys.shard_head(shard))\n",
             ),
         ),
-        0,
+        None,
     ),
     Fault(
         "acknowledge before write",
@@ -68,16 +69,16 @@ FAULTS = (
                 "    result = await ledger.store_events(pool.database, batches)",
             ),
         ),
-        0,
+        5,
     ),
-    Fault("no epoch check", applying._apply, (('command.epoch <= row["epoch"]', "False"),), 0),
+    Fault("no epoch check", applying._apply, (('command.epoch <= row["epoch"]', "False"),), 2),
     Fault(
         "trim by MAXLEN",
         "commit",
         (("-- In here, so", "redis.call('XTRIM', KEYS[4], 'MAXLEN', 6) -- so"),),
-        0,
+        None,
     ),
-    Fault("frame made late", "frame", (("slot < now or", ""),), 0),
+    Fault("frame made late", "frame", (("slot < now or", ""),), None),
     Fault(
         "two frames for a slot",
         "frame",
@@ -86,19 +87,19 @@ FAULTS = (
             ("slot <= tonumber(newest)", "slot < tonumber(newest)"),
             ("if not storing or ARGV[2] ~= (newest or '') then", "if not storing then"),
         ),
-        0,
+        None,
     ),
     Fault(
         "run_id ignored",
         "commit",
         (("if head[2] ~= ARGV[2] or run_id ~= ARGV[2] then return {'run_id'} end", ""),),
-        0,
+        1,
     ),
     Fault(
         "ledger without the run_id check",
         ledger._refusal,
         (("cursor.run_id != events.run_id", "False"),),
-        0,
+        None,
     ),
     Fault(
         "recovery not above the sequences of PostgreSQL",
@@ -109,31 +110,31 @@ FAULTS = (
                 "ahead = is_newer(stored, rows_at(rows, index)) & (seen is None)",
             ),
         ),
-        0,
+        None,
     ),
     Fault(
         "recovery not above the slot of PostgreSQL",
         recovery.recovered_state,
         (("slot = max(seen.head.slot, progress.slot)", "slot = seen.head.slot"),),
-        0,
+        None,
     ),
     Fault(
         "recovery without the newer wanted states",
         recovery.recover_shard,
         (("if agent.epoch > _epoch(state.rows, agent.row)", "if False"),),
-        0,
+        None,
     ),
     Fault(
         "a commit that has not read a stop",
         "commit",
         (("if unread and", "if false and unread and"),),
-        0,
+        1,
     ),
     Fault(
         "an epoch that restarts with a new holder of a row",
         creation._give_rows,
         (("_TAKE_FREE,", "_TAKE_FREE.replace('epoch + 1', '1'),"),),
-        0,
+        None,
     ),
 )
 BY_NAME = {fault.name: fault for fault in FAULTS}
