@@ -49,9 +49,10 @@ def shards_wanted(agents: int) -> int:
 def pack(agents: int, shards: int, first_shard: int) -> list[tuple[int, int]]:
     """(shard, row) for so many agents in order, in shards of about the same size.
 
-    There are more shards than asked for where these could not hold them.
+    There are more shards than asked for where these could not hold them, and never more than
+    agents.
     """
-    shards = max(shards, -(-agents // ROWS_PER_SHARD), 1)
+    shards = max(min(shards, agents), -(-agents // ROWS_PER_SHARD), 1)
     each, more = divmod(agents, shards)
     sizes = [each + (number < more) for number in range(shards)]
     return [(first_shard + number, row) for number, size in enumerate(sizes) for row in range(size)]

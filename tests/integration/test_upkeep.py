@@ -124,7 +124,7 @@ async def test_a_wish_that_comes_during_a_resharding_keeps_its_epoch(pool: TestP
             " updated_at = clock_timestamp() WHERE id = $1",
             agent.id,
         )
-        moving = asyncio.create_task(reshard(database, store, pool.pool.clock.slot()))
+        moving = asyncio.create_task(reshard(database, store))
 
         async def moving_waits() -> bool:
             return await waits(pool, "relation", "transactionid", "tuple")
@@ -146,7 +146,7 @@ async def test_a_wish_that_comes_during_a_resharding_keeps_its_epoch(pool: TestP
 async def test_an_edit_that_was_read_before_a_resharding_is_read_again(pool: TestPool) -> None:
     agent = await pool.create()
     await pool.ticked(agent)
-    await reshard(pool.pool.database, pool.pool.shards, pool.pool.clock.slot())
+    await reshard(pool.pool.database, pool.pool.shards)
     with pytest.raises(AgentMoved):
         await pool.edit(agent, stop_loss_pct=1.0)
     edited = await pool.edit(await found(pool, agent), stop_loss_pct=1.0)
@@ -162,7 +162,7 @@ async def test_an_agent_that_is_placed_while_a_resharding_begins_is_moved_with_t
     async with transaction(database) as con:
         # a creator holds the places when the resharding begins, and opens a shard of its own
         await con.execute("SELECT pg_advisory_xact_lock($1)", PLACES_LOCK)
-        moving = asyncio.create_task(reshard(database, store, pool.pool.clock.slot()))
+        moving = asyncio.create_task(reshard(database, store))
 
         async def moving_waits() -> bool:
             return await waits(pool, "advisory")
@@ -185,7 +185,7 @@ async def test_a_resharding_takes_the_record_where_redis_is_behind_it(pool: Test
     await store_rest(pool, agent)
     (newest,) = await shards.newest_rows(database, agent.shard)
     await _put_back(store, agent, young.tobytes())
-    await reshard(database, store, pool.pool.clock.slot())
+    await reshard(database, store)
     moved = await found(pool, agent)
     found_row = await store.read_row(moved.shard, moved.row)
     assert found_row is not None and newest.record is not None
