@@ -100,7 +100,9 @@ class MembersParam:
         if isinstance(given, str):
             given = {"strategy_name": given}
         if not isinstance(given, Mapping) or not isinstance(given.get("strategy_name"), str):
-            return {}, [ParamProblem("", "must be a strategy's name or {strategy_name, params}")]
+            return {}, [
+                ParamProblem("", "must be a strategy's name or {strategy_name, params, weight}")
+            ]
         problems = [
             ParamProblem(
                 f".{str(field)[:64]}", f"is not known; it takes {', '.join(_MEMBER_FIELDS)}"

@@ -152,8 +152,8 @@ def test_every_problem_is_told_with_its_place() -> None:
         "members[3].params.threshold": "belongs to the ensemble, not to a member",
         "members[3].params.session_filter": "belongs to the ensemble, not to a member",
         "members[4].params": "must be an object",
-        "members[5]": "must be a strategy's name or {strategy_name, params}",
-        "members[6]": "must be a strategy's name or {strategy_name, params}",
+        "members[5]": "must be a strategy's name or {strategy_name, params, weight}",
+        "members[6]": "must be a strategy's name or {strategy_name, params, weight}",
         "session_filter": "must be asia, eu, us or two hours like [13, 21]",
     }  # fmt: skip
 
