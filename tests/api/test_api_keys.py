@@ -41,7 +41,7 @@ async def test_a_key_opens_every_api_call_as_its_owner(
     assert me == (await alice.http.get("/api/me")).json()
     for method, path in calls(app, "/api/"):
         if path != "/api/keys":
-            target = path.format(agent_id=uuid4(), key_name="LLM_MODEL")
+            target = path.format(agent_id=uuid4(), user_id=uuid4(), key_name="LLM_MODEL")
             answer = await http.request(method, target, headers=keys)
             assert answer.status_code not in (401, 403, 500), (method, path)
     made = await http.post("/api/agents", json=AGENT, headers=keys)

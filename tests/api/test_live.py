@@ -1,6 +1,7 @@
 """The hub over a running pool, through a real socket: REST, the stream, and both together."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -235,10 +236,8 @@ async def test_an_account_has_so_many_sockets_and_its_own(served: ServedHub) -> 
     async with served.socket(token), served.socket(token) as hasty:
         with pytest.raises(ConnectionClosed):
             await receive(hasty)
-        assert (hasty.close_code, hasty.close_reason) == (
-            4429,
-            "too many requests, try again in 60 s",
-        )
+        assert hasty.close_code == 4429
+        assert re.fullmatch(r"too many requests, try again in 6[01] s", hasty.close_reason or "")
 
 
 async def test_one_that_reads_nothing_is_closed_and_costs_bounded_memory(

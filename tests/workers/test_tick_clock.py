@@ -1,8 +1,6 @@
 """A tick on a machine whose clock stands wrong: asked of Redis once more before it is dropped."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -28,19 +26,19 @@ class Machine:
             cast(Redis, redis), monotonic=lambda: self.monotonic_s, wall=lambda: self.redis_s
         )
 
-        @asynccontextmanager
-        async def lock() -> AsyncIterator[None]:
-            yield
-
         async def read(shard: int, known: object) -> None:
             self.read.append(shard)
 
-        known = SimpleNamespace(get=lambda shard: None, forget=lambda shard: None)
+        lock = asyncio.Lock()
+        known = SimpleNamespace(
+            get=lambda shard: None, due=lambda shard, slot: None, forget=lambda shard: None
+        )
         self.pool: Any = SimpleNamespace(
             clock=self.clock,
             shards=SimpleNamespace(read=read),
             known=known,
-            shard_lock=lambda shard: lock(),
+            shard_lock=lambda shard: lock,
+            next_in_turn=set(),
             turns=asyncio.Semaphore(1),
         )
 
