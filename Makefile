@@ -20,7 +20,7 @@ COMPILE_SHIM = echo h11 | $(TOOLS)/bin/uv pip compile --quiet - --universal --py
 	--constraint requirements/run.lock
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-slow test-docker sim sim-faults check format soak bench bench-candle-rush bench-takeover bench-density bench-first-tick bench-trades bench-kill bench-hub bench-all-at-once bench-rebuild bench-shims bench-strategies bench-chaos bench-upgrade bench-outage strategy-pictures metrics-reference env lock clean
+.PHONY: help run test test-again test-slow test-docker sim sim-faults check format soak bench bench-candle-rush bench-takeover bench-density bench-first-tick bench-trades bench-kill bench-hub bench-all-at-once bench-rebuild bench-shims bench-strategies bench-chaos bench-upgrade bench-outage strategy-pictures metrics-reference env lock clean
 
 help: ## what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,6 +30,9 @@ run: $(VENV)/run.stamp ## start everything on this machine; Ctrl-C stops it
 
 test: $(VENV)/dev.stamp ## the tests, without the slow ones and those that need Docker
 	@$(BIN)/pytest -n 2 -m "not slow and not docker" $(ARGS)
+
+test-again: $(VENV)/dev.stamp ## up to three tests that failed, once more and one after the other
+	@$(BIN)/python -m tests.second_look
 
 test-slow: $(VENV)/dev.stamp ## the slow ones: a worker killed in the middle, the README run, simulated prices
 	@$(BIN)/pytest -n 0 -m "slow and not docker" $(ARGS)

@@ -37,6 +37,7 @@ if os.environ.get("CI"):
     hypothesis.settings.load_profile("ci")
 
 _POLL_S = 0.005
+_PATIENCE = 4.0
 _TEMPLATE = "artic_migrated"
 _database_numbers = itertools.count(1)
 
@@ -52,9 +53,11 @@ async def wait_for(check: Callable[[], T], *, seconds: float = 5.0, what: str = 
 
 
 async def wait_for(check: Callable[[], Any], *, seconds: float = 5.0, what: str = "") -> Any:
-    """Asks until the answer is true, and returns it; fails after `seconds`. The only place in
-    tests that sleeps.
+    """Asks until the answer is true, and returns it; fails after `seconds` of a machine that is
+    not busy, four times as long on any: this ends what would hang, and promises no speed. The only
+    place in tests that sleeps.
     """
+    seconds *= _PATIENCE
     deadline = time.monotonic() + seconds
     while True:
         answer = check()
