@@ -16,6 +16,7 @@ WANTED_WORDS = {
     "running": Wanted.RUNNING,
     "stopped": Wanted.STOPPED,
     "deleted": Wanted.DELETED,
+    "failed": Wanted.FAILED,
 }
 SIZING_MODES = {
     "fixed": SizingMode.FIXED,

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adapters.db.agents import Agent
+from engine.applying import NOT_STORED
 from engine.rows import Halt, Reason, RowFlag, Rows, RowStatus
 
 StatusWord = Literal["creating", "running", "stopped", "error"]
@@ -84,6 +85,8 @@ def word_of(agent: Agent, state: int) -> tuple[StatusWord, str | None]:
     if state >> 24 < agent.asked_epoch:
         if agent.wanted == "running":
             return "creating", "waiting for its next slot"
+        if agent.wanted == "failed":
+            return "error", NOT_STORED
         return "stopped", STOPPED_BY_OWNER
     word = STATUS_WORDS[state >> 16 & 0xFF]
     if word == "running":

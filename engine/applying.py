@@ -1,7 +1,8 @@
 """What a command does to its row. It applies before the slot it is stamped with, if its epoch is
 above the row's, and is answered by one event.
 
-An agent created to run says two, `created` and `started`; a change of halt is said on top. An edit
+An agent created to run says two, `created` and `started`; a change of halt is said on top. One that
+the record could not keep up with stands in ERROR, and its exits are watched. An edit
 carries the wish that came before it, and a wish that a row has met neither starts nor stops it.
 A position belongs to the symbol it was opened on: a command to run on another one closes it first
 (`moving`) and applies when it comes again, which it does as long as the row's epoch is behind.
@@ -41,6 +42,7 @@ _SETTINGS: Final = (
     "halt",
 )
 """Columns that a command sets to its fields of the same names; for plan and leverage, see below."""
+NOT_STORED: Final = "an event of it could not be stored; its log says which, and why"
 _HALT_KINDS: Final = {Halt.ACTIVE: "resumed", Halt.REDUCING: "reducing", Halt.HALTED: "halted"}
 
 
@@ -82,6 +84,8 @@ def _apply(draft: Draft, command: Command) -> None:
         _edit(draft, command)
     elif command.wanted == Wanted.STOPPED:
         _stop(draft, command)
+    elif command.wanted == Wanted.FAILED:
+        _fail(draft, command)
     elif status == RowStatus.RUNNING:
         _edit(draft, command)
     else:
@@ -101,6 +105,8 @@ def _create(draft: Draft, command: Command) -> None:
     if running:
         draft.say("started", _only(command.row))
     _say_halt(draft, command.row, Halt.ACTIVE)
+    if command.wanted == Wanted.FAILED:
+        _stand_in_error(draft, command.row)
 
 
 def _start(draft: Draft, command: Command) -> None:
@@ -148,6 +154,25 @@ def _stop(draft: Draft, command: Command) -> None:
         _ask_no_close(row)
     draft.say("stopped", _only(command.row), Reason.BY_USER)
     _say_halt(draft, command.row, halt)
+
+
+def _fail(draft: Draft, command: Command) -> None:
+    """Only what runs can fail: one that was stopped meanwhile stays so, and takes the settings."""
+    if draft.rows["status"][command.row] != RowStatus.RUNNING:
+        _edit(draft, command)
+        return
+    _count_up_to_here(draft, command.row)
+    halt = _take_settings(draft, command)
+    _stand_in_error(draft, command.row)
+    _say_halt(draft, command.row, halt)
+
+
+def _stand_in_error(draft: Draft, number: int) -> None:
+    """Says `failed` without a reason, which tells it from a failure that a slot decided."""
+    row = draft.rows[number]
+    row["status"] = RowStatus.ERROR
+    row["status_reason"] = Reason.PLAN_FAILED
+    draft.say("failed", _only(number), Reason.NONE, [NOT_STORED])
 
 
 def _delete(draft: Draft, number: int) -> None:

@@ -29,6 +29,7 @@ class Wanted(IntEnum):
     RUNNING = 1
     STOPPED = 2
     DELETED = 3
+    FAILED = 4  # running no longer: the record could not take an event of its
 
 
 class ExitMode(IntEnum):

@@ -92,7 +92,8 @@ def log_lines(event: Event) -> list[tuple[str, str]]:
         case "fresh":
             return [("warn", "price is fresh again")]
         case "failed":
-            return [("error", f"strategy failed: {event.text}")]
+            who = "strategy" if event.reason == Reason.PLAN_FAILED else "agent"
+            return [("error", f"{who} failed: {event.text}")]
         case "cannot_run":
             return [("warn", f"cannot run: {event.text}")]
         case "can_run":

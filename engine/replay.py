@@ -23,6 +23,7 @@ _COMMANDED: Final = frozenset(
         "edited",
         "stopped",
         "deleted",
+        "failed",
         "halted",
         "reducing",
         "resumed",

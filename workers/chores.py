@@ -16,6 +16,7 @@ from adapters.redis_client import command
 from adapters.wanted import payload_of
 from workers.agent_lines import LINES_MAX
 from workers.context import PoolContext
+from workers.refused_events import fail_their_agents
 
 logger = logging.getLogger(__name__)
 
@@ -44,6 +45,7 @@ async def push_unapplied(ctx: dict[str, Any]) -> None:
     pool: PoolContext = ctx["pool"]
     try:
         await _tell_halt(pool)
+        await fail_their_agents(pool)
         found = await agents.unapplied(pool.database, UNAPPLIED_AFTER_S, UNAPPLIED_BATCH)
         lacking = sorted(found, key=lambda agent: agent.shard)
         for shard, of_shard in groupby(lacking, key=lambda agent: agent.shard):

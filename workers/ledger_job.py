@@ -16,6 +16,7 @@ from adapters.db.records import ShardEvents
 from adapters.redis_client import command
 from adapters.user_messages import publish_messages
 from workers.context import PoolContext
+from workers.refused_events import fail_their_agents
 from workers.settings import LEDGER_RUN_S
 
 logger = logging.getLogger(__name__)
@@ -91,4 +92,6 @@ async def _store(pool: PoolContext, dirty: list[int]) -> list[int]:
                 text = "the ledger did not store shard %d: %s"
                 logger.warning(text, shard, stored.refused.value, extra=said)
     await publish_messages(pool.state_redis, result.messages)
+    if any(stored.quarantined for stored in result.shards.values()):
+        await fail_their_agents(pool)
     return again

@@ -19,7 +19,7 @@ import asyncpg
 from adapters.db.connection import Connection, Database, connection, transaction
 from adapters.db.errors import BadCursor, NoSuchPlan, NoSuchUser
 
-Wanted = Literal["running", "stopped", "deleted"]
+Wanted = Literal["running", "stopped", "deleted", "failed"]
 AgentStatus = Literal["creating", "running", "stopped", "error"]
 
 PLACES_LOCK = 0x41525503
@@ -42,7 +42,7 @@ _SELECT = (
 )
 AGENT_BY_ID = _SELECT + " WHERE id = $1"
 COLUMNS = _SELECT.removeprefix("SELECT ").removesuffix(" FROM agents")
-_CHANGE = (
+CHANGE_WANTED = (
     "WITH given AS (UPDATE shard_rows SET epoch = epoch + 1 WHERE shard = $1 AND row = $2"
     " RETURNING epoch AS new_epoch) UPDATE agents SET wanted = $4, close_position = $5,"
     " epoch = new_epoch, asked_epoch = new_epoch, updated_at = clock_timestamp()"
@@ -176,7 +176,7 @@ async def set_wanted(
         if found["wanted"] == "deleted":
             return agent_of(found) if wanted == "deleted" else None
         changed = await con.fetchrow(
-            _CHANGE + COLUMNS,
+            CHANGE_WANTED + COLUMNS,
             found["shard"],
             found["row"],
             agent_id,

@@ -26,8 +26,8 @@ from adapters.db.ledger_rows import (
     Holder,
     Place,
     Sorted,
-    broken,
     read_entries,
+    refused,
     sort_facts,
     told_entry,
     write_down,
@@ -148,7 +148,7 @@ def _write_down(
             entries.append(write_down(fact, holder, plans))
         except Unstorable as error:
             # the row is kept all the same: it is what recovery goes on from
-            found.broken.append(broken(fact, str(error)))
+            found.broken.append(refused(fact, str(error)))
             entries.append(told_entry(fact, holder, str(error)))
     return entries
 
@@ -192,7 +192,7 @@ async def _write_halves(con: Connection, done: _Batch, entries: Sequence[Entry])
         less = Entry(entry.fact, entry.holder)
         if not entry.told_only:
             reason = f"PostgreSQL refuses it: {error}"
-            done.broken[entry.fact.shard].append(broken(entry.fact, reason))
+            done.broken[entry.fact.shard].append(refused(entry.fact, reason))
             less = told_entry(entry.fact, entry.holder, reason)
         await _write_halves(con, done, [less])
 

@@ -6,7 +6,7 @@ LedgerConflict, which freezes the shard. One that cannot be read or written down
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import lru_cache
@@ -78,6 +78,7 @@ class Broken:
     n: int
     payload: bytes
     reason: str
+    fails: UUID | None = None  # the agent that has to be put into `error` for it
 
 
 @dataclass(slots=True)
@@ -122,6 +123,11 @@ class Entry:
 def broken(fact: Fact, reason: str) -> Broken:
     """The fact as it goes to quarantine."""
     return Broken(fact.shard, fact.version, fact.n, fact.payload, reason)
+
+
+def refused(fact: Fact, reason: str) -> Broken:
+    """The same of one that its agent is told of, and fails for."""
+    return replace(broken(fact, reason), fails=UUID(bytes=fact.event.agent_id))
 
 
 def told_entry(fact: Fact, holder: Holder, reason: str) -> Entry:

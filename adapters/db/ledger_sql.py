@@ -223,8 +223,12 @@ async def move_cursors(con: Connection, cursors: Mapping[int, Cursor]) -> None:
 async def put_in_quarantine(con: Connection, broken: Iterable[Broken]) -> None:
     """Keeps entries as they came."""
     await con.executemany(
-        "INSERT INTO quarantine (shard, version, n, payload, reason) VALUES ($1, $2, $3, $4, $5)",
-        [(b.shard, b.version, b.n, b.payload, b.reason.replace("\0", "?")) for b in broken],
+        "INSERT INTO quarantine (shard, version, n, payload, reason, fails)"
+        " VALUES ($1, $2, $3, $4, $5, $6)",
+        [
+            (b.shard, b.version, b.n, b.payload, b.reason.replace("\0", "?"), b.fails)
+            for b in broken
+        ],
     )
 
 

@@ -276,6 +276,8 @@ class Quarantine(Model):
     payload = fields.BinaryField()
     reason = fields.TextField()
     at = fields.DatetimeField(db_default=Now())
+    # The agent whose event it is, until it has been put into `error`.
+    fails = fields.UUIDField(null=True)
 
     class Meta:
         table = "quarantine"

@@ -47,6 +47,8 @@ class Commanded:
             self._create(command)
         elif command.wanted == Wanted.STOPPED and not heard_before:
             self._stop(command)
+        elif command.wanted == Wanted.FAILED and not heard_before:
+            self._fail(command)
         elif agent.status == Status.RUNNING or heard_before:
             self._edit(command)
         else:
@@ -76,7 +78,7 @@ class Commanded:
     def _create(self, command: Command) -> None:
         self._forget()
         self._take_settings(command)
-        if command.wanted == Wanted.STOPPED:
+        if command.wanted in (Wanted.STOPPED, Wanted.FAILED):
             self.agent.status = Status.STOPPED
             self._say("created")
         else:
@@ -85,6 +87,22 @@ class Commanded:
             self._say("created")
             self._say("started")
         self._say_halt(Halt.ACTIVE)
+        if command.wanted == Wanted.FAILED:
+            self._not_stored()
+
+    def _fail(self, command: Command) -> None:
+        """Who stands already is edited; open positions keep their exits."""
+        if self.agent.status != Status.RUNNING:
+            self._edit(command)
+            return
+        before = self.agent.halt
+        self._take_settings(command)
+        self._not_stored()
+        self._say_halt(before)
+
+    def _not_stored(self) -> None:
+        self.agent.status, self.agent.status_reason = Status.ERROR, Reason.PLAN_FAILED
+        self._say("failed", text="an event of it could not be stored; its log says which, and why")
 
     def _start(self, command: Command) -> None:
         agent = self.agent

@@ -163,7 +163,9 @@ CONFIGURATIONS = st.builds(
 WISHES = st.builds(
     Wish,
     row=st.integers(0, ROWS - 1),
-    wanted=st.sampled_from([Wanted.RUNNING] * 3 + [Wanted.STOPPED] * 3 + [Wanted.DELETED]),
+    wanted=st.sampled_from(
+        [Wanted.RUNNING] * 3 + [Wanted.STOPPED] * 3 + [Wanted.DELETED, Wanted.FAILED]
+    ),
     epoch_step=st.sampled_from([1, 1, 1, 1, 3, 0, -1]),
     newcomer=st.sampled_from([False] * 6 + [True]),
     close_position=st.sampled_from([True, True, False]),

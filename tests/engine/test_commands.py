@@ -5,8 +5,10 @@ from typing import Any
 import msgspec
 import pytest
 
+from engine.applying import NOT_STORED
 from engine.commands import Wanted, decode_command, encode_command
 from engine.errors import CommandError
+from engine.events import log_lines
 from engine.rows import Action, Reason, RowFlag, Rows, RowStatus, empty_rows
 from engine.schedule import counts
 from engine.tick import Outcome, apply_inbox
@@ -49,7 +51,7 @@ def test_a_command_comes_through_the_wire() -> None:
         {"row": -1},
         {"epoch": 0},
         {"epoch": 2**32},
-        {"wanted": 4},
+        {"wanted": 5},
         {"interval": 0},
         {"leverage": 0},
         {"leverage": 126},
@@ -338,3 +340,37 @@ def test_an_inbox_alone_neither_trades_nor_speaks_of_prices() -> None:
     outcome = apply_inbox(empty_rows(1), SLOT, [command()])
     assert kinds(outcome) == ["created", "started"]
     assert outcome.changed.tolist() == [0]
+
+
+# An event that the record refused
+
+
+def test_an_agent_that_the_record_refused_stands_in_error_and_its_exits_are_watched() -> None:
+    outcome = send(holding(1), wanted=Wanted.FAILED)
+    assert kinds(outcome) == ["failed"]
+    (said,) = outcome.events
+    assert (said.reason, said.text) == (Reason.NONE, NOT_STORED)
+    assert log_lines(said) == [("error", f"agent failed: {NOT_STORED}")]
+    row = outcome.rows[0]
+    assert values(row, "status", "epoch", "side") == [RowStatus.ERROR, 2, 1]
+    assert "closed" in kinds(tick(outcome.rows, LATER + 1, price=1e-3))
+
+
+def test_it_runs_again_when_its_owner_starts_it() -> None:
+    failed = send(running(), wanted=Wanted.FAILED).rows
+    started = send(failed, epoch=3)
+    assert kinds(started) == ["started"]
+    assert started.rows[0]["status"] == RowStatus.RUNNING
+
+
+def test_one_that_was_stopped_meanwhile_stays_stopped() -> None:
+    stopped = send(running(), wanted=Wanted.STOPPED).rows
+    outcome = send(stopped, epoch=3, wanted=Wanted.FAILED)
+    assert kinds(outcome) == ["edited"]
+    assert values(outcome.rows[0], "status", "epoch") == [RowStatus.STOPPED, 3]
+
+
+def test_a_row_that_was_lost_comes_back_in_error() -> None:
+    outcome = send(empty_rows(1), wanted=Wanted.FAILED)
+    assert kinds(outcome) == ["created", "failed"]
+    assert outcome.rows[0]["status"] == RowStatus.ERROR

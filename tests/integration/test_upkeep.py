@@ -17,6 +17,7 @@ from adapters.settings import Settings
 from adapters.shard_store import ShardStore
 from adapters.upkeep import Frozen, close_shard, rebuild_shard, reshard
 from adapters.wanted import payload_of
+from engine.applying import NOT_STORED
 from engine.rows import ROW, RowStatus
 from engine.schedule import counts
 from tests.conftest import wait_for
@@ -263,6 +264,25 @@ async def test_a_frozen_shard_goes_on_from_the_record_when_thawed(pool: TestPool
     numbers = [trade.seq for trade in await trades(pool, agent)]
     assert numbers == sorted(set(numbers))
     assert not await frozen()
+
+
+async def test_what_the_record_refuses_is_one_agents_matter(pool: TestPool) -> None:
+    harmed = await pool.create(strategy_params={"threshold": 0.01}, **TIGHT)
+    calm = await pool.create(strategy_params={"threshold": 0.01}, **TIGHT)
+    async with connection(pool.pool.database) as con:
+        await con.execute(f"ALTER TABLE trades ADD CHECK (agent_id <> '{harmed.id}')")
+
+    async def in_error() -> bool:
+        row, known = await pool.row(harmed), await found(pool, harmed)
+        return row is not None and (row["status"], known.status) == (RowStatus.ERROR, "error")
+
+    await wait_for(in_error, seconds=20)
+    assert (await found(pool, harmed)).status_detail == NOT_STORED
+    async with connection(pool.pool.database) as con:
+        told = await con.fetch("SELECT message FROM logs WHERE agent_id = $1", harmed.id)
+    assert any("PostgreSQL refuses it" in line["message"] for line in told)
+    await traded(pool, calm, 1)
+    assert await trades(pool, harmed) == []
 
 
 async def _put_back(store: ShardStore, agent: Agent, record: bytes) -> None:

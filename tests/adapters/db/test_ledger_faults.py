@@ -5,7 +5,7 @@ from dataclasses import replace
 import msgspec
 import pytest
 
-from adapters.db import agents, history, shards
+from adapters.db import agents, history, quarantine, shards
 from adapters.db.agents import Agent
 from adapters.db.connection import connection
 from adapters.db.ledger import store_events
@@ -137,6 +137,24 @@ async def test_what_postgresql_refuses_goes_to_quarantine_but_its_row_is_kept(
     assert (row.seq, row.record) == (2, story.record.tobytes())
     go_on = await store_events(world.db, [batch(agent.shard, 1, [story.opened()])])
     assert go_on.shards[agent.shard].refused is None
+
+
+async def test_an_agent_of_which_an_event_was_refused_is_wanted_in_error_once(
+    world: World,
+) -> None:
+    agent, stands = await world.agent(), await world.agent()
+    assert await agents.set_wanted(world.db, world.user, stands.id, "stopped", True)
+    one, other = Story(agent), Story(stands)
+    told = [one.created(), one.failed("\0"), one.failed("\0"), other.created(), other.failed("\0")]
+    result = await store_events(world.db, [batch(agent.shard, 0, told)])
+    assert result.shards[agent.shard].quarantined == 3
+    (failed,) = await quarantine.fail_agents(world.db, 10)
+    assert (failed.id, failed.wanted, failed.epoch) == (agent.id, "failed", agent.epoch + 1)
+    assert failed.asked_epoch == failed.epoch
+    assert await quarantine.fail_agents(world.db, 10) == []
+    still = await agents.get_agent(world.db, world.user, stands.id)
+    assert still is not None
+    assert still.wanted == "stopped"
 
 
 async def test_a_number_too_large_for_its_column_is_refused_by_the_driver_and_quarantined(
