@@ -44,18 +44,26 @@ _database_numbers = itertools.count(1)
 
 @overload
 async def wait_for(
-    check: Callable[[], Coroutine[Any, Any, T]], *, seconds: float = 5.0, what: str = ""
+    check: Callable[[], Coroutine[Any, Any, T]],
+    *,
+    seconds: float = 5.0,
+    what: str = "",
+    every_s: float = _POLL_S,
 ) -> T: ...
 
 
 @overload
-async def wait_for(check: Callable[[], T], *, seconds: float = 5.0, what: str = "") -> T: ...
+async def wait_for(
+    check: Callable[[], T], *, seconds: float = 5.0, what: str = "", every_s: float = _POLL_S
+) -> T: ...
 
 
-async def wait_for(check: Callable[[], Any], *, seconds: float = 5.0, what: str = "") -> Any:
+async def wait_for(
+    check: Callable[[], Any], *, seconds: float = 5.0, what: str = "", every_s: float = _POLL_S
+) -> Any:
     """Asks until the answer is true, and returns it; fails after `seconds` of a machine that is
     not busy, four times as long on any: this ends what would hang, and promises no speed. The only
-    place in tests that sleeps.
+    place in tests that sleeps. every_s: between two askings, longer where one costs something.
     """
     seconds *= _PATIENCE
     deadline = time.monotonic() + seconds
@@ -68,7 +76,7 @@ async def wait_for(check: Callable[[], Any], *, seconds: float = 5.0, what: str 
             raise AssertionError(
                 f"not within {seconds:g} s: {what or inspect.getsource(check).strip()}"
             )
-        await asyncio.sleep(_POLL_S)
+        await asyncio.sleep(every_s)
 
 
 @pytest.fixture(scope="session")

@@ -49,7 +49,7 @@ async def live(
 
     status = (await endpoint.get("/status")).json()
     assert read_answer("status", status) == status
-    assert (status["amount_usdt"], status["config_leverage"], status["side"]) == (10, 3, "FLAT")
+    assert (status["amount_usdt"], status["config_leverage"]) == (10, 3)
     logs = (await endpoint.get("/logs?limit=5")).json()
     assert logs["running"] is True and len(logs["logs"]) <= 5
 

@@ -4,21 +4,36 @@ no engine can be had, and say why.
 
 import os
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Generator, Iterator
 from pathlib import Path
 
 import httpx
 import pytest
 
-from tests.docker.engine import NoEngine, Project, bring_up, build_images
+from tests.docker.engine import NoEngine, bring_up, build_images
 from tests.docker.owners import logged_in
+from tests.docker.project import Project
+
+TEST_S = 1_200
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.docker)
-            item.add_marker(pytest.mark.timeout(600))
+            item.add_marker(pytest.mark.timeout(TEST_S))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """What the containers said belongs to a failure: nobody can look later."""
+    report = yield
+    project = getattr(item, "funcargs", {}).get("project")
+    if report.failed and isinstance(project, Project):
+        report.sections.append(("what the containers said", project.told()))
+    return report
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -65,7 +80,7 @@ def project(images: float) -> Iterator[Project]:
 @pytest.fixture
 async def owner(project: Project) -> AsyncIterator[httpx.AsyncClient]:
     """An account at the hub of the project, which is up."""
-    project.compose("up", "-d")
+    project.up()
     async with logged_in(project) as client:
         yield client
 
@@ -74,6 +89,6 @@ async def owner(project: Project) -> AsyncIterator[httpx.AsyncClient]:
 async def owner_with_shims(project: Project) -> AsyncIterator[httpx.AsyncClient]:
     """The same with a container for each agent."""
     project.with_shims()
-    project.compose("up", "-d")
+    project.up()
     async with logged_in(project) as client:
         yield client

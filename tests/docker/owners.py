@@ -8,13 +8,16 @@ from typing import Any
 import httpx
 
 from tests.conftest import wait_for
-from tests.docker.engine import Project
+from tests.docker.engine import ASK_EVERY_S, PATIENCE_S
+from tests.docker.project import Project
+
+ANSWER_S = 30.0
 
 
 @asynccontextmanager
 async def logged_in(project: Project, email: str = "") -> AsyncIterator[httpx.AsyncClient]:
     """A client with a new account at the hub of a project, as soon as it answers."""
-    async with httpx.AsyncClient(base_url=project.hub_url, timeout=10) as client:
+    async with httpx.AsyncClient(base_url=project.hub_url, timeout=ANSWER_S) as client:
 
         async def login() -> httpx.Response | None:
             address = email or f"a{time.time_ns()}@example.com"
@@ -25,7 +28,9 @@ async def logged_in(project: Project, email: str = "") -> AsyncIterator[httpx.As
                 return None
             return answer if answer.status_code == 201 else None
 
-        pair = await wait_for(login, seconds=90, what="the hub takes an account")
+        pair = await wait_for(
+            login, seconds=PATIENCE_S, every_s=ASK_EVERY_S, what="the hub takes an account"
+        )
         assert pair is not None
         client.headers["Authorization"] = f"Bearer {pair.json()['access_token']}"
         yield client
@@ -46,6 +51,11 @@ async def ticking(owner: httpx.AsyncClient, agent_id: str, ticks: int = 1) -> di
         found: dict[str, Any] = (await owner.get(f"/api/agents/{agent_id}/status")).json()
         return found if found["ticks"] >= ticks else None
 
-    found = await wait_for(status, seconds=60, what=f"agent {agent_id} ticks {ticks} times")
+    found = await wait_for(
+        status,
+        seconds=PATIENCE_S,
+        every_s=ASK_EVERY_S,
+        what=f"agent {agent_id} ticks {ticks} times",
+    )
     assert found is not None
     return found

@@ -5,26 +5,23 @@ stands still, the other takes over, and when it comes back nothing is written tw
 import time
 from collections.abc import AsyncIterator
 from datetime import datetime
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
 import httpx
 import pytest
 
-from tests.docker.engine import Project, run
+from tests.docker.engine import eventually, run, slowness
 from tests.docker.owners import ticking
+from tests.docker.partitions import served_by, shards_of
+from tests.docker.project import Project
 
 SYMBOLS = ("BTC/USDT", "ETH/USDT", "SOL/USDT", "XRP/USDT")
 FLEET = 8
 TAKEOVER_S = 2.0
 AWAY_S = 5.0
 RESTLESS = {"lookback": 2, "threshold": 0.01}
-PARTITIONS = 8
-LEASES = (
-    "export REDISCLI_AUTH=$REDIS_PASSWORD; redis-cli --raw mget "
-    + " ".join(f"artic:lease:tick:{partition}" for partition in range(PARTITIONS))
-    + "; echo shards; redis-cli --raw smembers artic:shards"
-)
 Fleet = list[str]
 
 
@@ -53,13 +50,15 @@ async def fleet(project: Project, owner: httpx.AsyncClient) -> AsyncIterator[Fle
     project.scale(1)
 
 
-def shards_of(project: Project, worker: str) -> int:
-    """How many shards this container ticks, by the leases that it holds."""
-    said = project.compose("exec", "-T", "redis", "sh", "-c", LEASES)
-    leases, _, shards = said.partition("shards\n")
-    owners = [name.startswith(worker[:12]) for name in leases.splitlines()]
-    assert len(owners) == PARTITIONS, said
-    return sum(owners[int(shard) % PARTITIONS] for shard in shards.split())
+def both_serve(project: Project) -> bool:
+    """Whether two workers share the partitions and none is left over."""
+    owners = set(served_by(project))
+    return len(owners) == 2 and "" not in owners
+
+
+def serves_nothing(project: Project, worker: str) -> bool:
+    """Whether every partition is somebody else's."""
+    return not any(not name or name.startswith(worker[:12]) for name in served_by(project))
 
 
 def cut_off(project: Project, worker: str) -> None:
@@ -94,34 +93,49 @@ def slot_of(status: dict[str, Any]) -> float:
     return datetime.fromisoformat(status["last_tick_at"]).timestamp()
 
 
-async def longest_without_a_tick(owner: httpx.AsyncClient, fleet: Fleet, seconds: float) -> float:
-    """Seconds that any agent was behind its last tick, looked at for so long."""
-    worst, end = 0.0, time.time() + seconds
-    while time.time() < end:
+async def longest_without_a_tick(owner: httpx.AsyncClient, fleet: Fleet, since: float) -> float:
+    """Seconds that any agent was behind its last tick: looked at from a moment on for AWAY_S, and
+    until all have ticked after that moment.
+    """
+    worst, behind = 0.0, set(fleet)
+
+    async def all_go_on() -> bool:
+        nonlocal worst
         for agent_id in fleet:
             asked_at = time.time()
-            status = (await owner.get(f"/api/agents/{agent_id}/status")).json()
-            worst = max(worst, asked_at - slot_of(status))
+            tick = slot_of((await owner.get(f"/api/agents/{agent_id}/status")).json())
+            worst = max(worst, asked_at - tick)
+            if tick > since + 1:
+                behind.discard(agent_id)
+        return not behind and time.time() > since + AWAY_S
+
+    await eventually(all_go_on, "somebody takes over")
     return worst
 
 
 async def test_the_other_host_takes_over_and_nothing_is_written_twice(
     project: Project, owner: httpx.AsyncClient, fleet: Fleet
 ) -> None:
-    workers = project.compose("ps", "-q", "worker").split()
+    workers = project.containers("worker")
     assert len(workers) == 2
     before = await statuses(owner, fleet)
+    takeovers_s = 0.0
     for leave, come_back in ((cut_off, reach_again), (stand_still, go_on)):
-        busy = max(workers, key=lambda each: shards_of(project, each))
+        await eventually(partial(both_serve, project), "both hosts serve partitions")
+        busy = max(workers, key=partial(shards_of, project))
         assert shards_of(project, busy) > 0
+        gone_at = time.time()
         leave(project, busy)
         try:
-            worst = await longest_without_a_tick(owner, fleet, AWAY_S)
-            assert shards_of(project, busy) == 0, "the other host ticks all of them"
+            worst = await longest_without_a_tick(owner, fleet, gone_at)
+            lost = partial(serves_nothing, project, busy)
+            await eventually(lost, "the other host serves every partition")
         finally:
             come_back(project, busy)
-        print(f"\n{leave.__name__}: longest without a tick {worst:.2f} s")
-        assert worst < 1 + TAKEOVER_S, "a tick is due every second, and taken over within two"
+        allowed_s = 1 + TAKEOVER_S * slowness()
+        print(f"\n{leave.__name__}: longest without a tick {worst:.2f} s of {allowed_s:.2f} s")
+        assert worst < allowed_s, "a tick is due every second, and taken over within two"
+        takeovers_s += worst
         now = await statuses(owner, fleet)
         for early, agent_id in zip(now, fleet, strict=True):
             await ticking(owner, agent_id, early["ticks"] + 4)
@@ -129,22 +143,24 @@ async def test_the_other_host_takes_over_and_nothing_is_written_twice(
     for early, late in zip(before, await statuses(owner, fleet), strict=True):
         # the lost host may have been the one to make a slot's frame: then nobody ran that slot
         missed = late["missed_ticks"] - early["missed_ticks"]
-        assert missed <= 2 * TAKEOVER_S, "no more than the takeovers took"
+        assert missed <= takeovers_s, "no more than the takeovers took"
         passed = slot_of(late) - slot_of(early)
         assert late["ticks"] - early["ticks"] + missed == passed, "each slot once, or said"
-    traded = 0
-    for agent_id in fleet:
-        trades = (await owner.get(f"/api/agents/{agent_id}/trades")).json()["trades"]
-        check_one_at_a_time(trades)
-        traded += len(trades)
-    assert traded, "some positions were opened meanwhile"
-    told = project.compose("run", "--rm", "--no-deps", "worker", "shards")
+    await eventually(partial(all_traded_in_order, owner, fleet), "positions opened and closed")
+    told = project.ask("worker", "artic", "shards")
     assert "frozen" not in told, told
 
 
-def check_one_at_a_time(newest_first: list[dict[str, Any]]) -> None:
-    """Each trade once, and a position is opened after the one before was closed."""
-    assert len({trade["id"] for trade in newest_first}) == len(newest_first)
-    for one, following in pairwise(newest_first[::-1]):
-        assert one["closed_at"] is not None and one["closed_at"] <= following["opened_at"]
-        assert one["seq"] < following["seq"]
+async def all_traded_in_order(owner: httpx.AsyncClient, fleet: Fleet) -> bool:
+    """Each trade once, and a position is opened after the one before was closed; False while
+    nobody has closed one yet.
+    """
+    closed = 0
+    for agent_id in fleet:
+        trades = (await owner.get(f"/api/agents/{agent_id}/trades")).json()["trades"]
+        assert len({trade["id"] for trade in trades}) == len(trades)
+        for one, following in pairwise(trades[::-1]):
+            assert one["closed_at"] is not None and one["closed_at"] <= following["opened_at"]
+            assert one["seq"] < following["seq"]
+        closed += sum(trade["closed_at"] is not None for trade in trades)
+    return closed > 0

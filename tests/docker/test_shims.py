@@ -2,8 +2,6 @@
 when it is lost, removed with the agent; leftovers go.
 """
 
-import json
-import subprocess
 from functools import partial
 from typing import Any
 from uuid import uuid4
@@ -12,13 +10,13 @@ import httpx
 import pytest
 
 from tests.agent_shim.lives import AGENT, live
-from tests.conftest import wait_for
-from tests.docker.engine import OTHER_HUB, POOL_SECRET, SHIM_OWNER, Project, inside, run
-from tests.docker.owners import create, logged_in, ticking
+from tests.docker.engine import container, eventually, inside, run
+from tests.docker.owners import ANSWER_S, create, logged_in, ticking
+from tests.docker.project import OTHER_HUB, POOL_SECRET, SHIM_OWNER, Project
 
 HEALTH = """
 import http.client, json, sys
-connection = http.client.HTTPConnection(sys.argv[1], 8000, timeout=5)
+connection = http.client.HTTPConnection(sys.argv[1], 8000, timeout=30)
 connection.request("GET", "/health")
 print(connection.getresponse().read().decode())
 """
@@ -30,26 +28,35 @@ async def agent_of(owner: httpx.AsyncClient, agent_id: str) -> dict[str, Any]:
     return agent
 
 
-def container(name: str) -> dict[str, Any] | None:
-    """What the engine knows of a container; None where there is none."""
-    shown = subprocess.run(
-        ["docker", "container", "inspect", name], check=False, capture_output=True, text=True
-    )
-    if shown.returncode != 0 and "No such container" in shown.stderr:
-        return None
-    assert shown.returncode == 0, shown.stderr
-    found: list[dict[str, Any]] = json.loads(shown.stdout)
-    return found[0]
+async def has_status(owner: httpx.AsyncClient, agent_id: str, word: str) -> bool:
+    """Whether its owner sees this status word."""
+    return bool((await agent_of(owner, agent_id))["status"] == word)
 
 
-def is_healthy(name: str, but_not: str = "") -> bool:
-    """Whether a container of this name, and another one than before, is healthy."""
+def is_healthy(name: str) -> bool:
+    """Whether the engine calls it healthy."""
     found = container(name)
-    return found is not None and found["Id"] != but_not and _health(found) == "healthy"
+    return found is not None and found["State"].get("Health", {}).get("Status") == "healthy"
 
 
-def _health(found: dict[str, Any]) -> str:
-    return str(found["State"].get("Health", {}).get("Status"))
+def address_of(name: str, network: str) -> str | None:
+    """Where it listens, on the network of the agents; None while it does not run."""
+    found = container(name)
+    joined = {} if found is None else found["NetworkSettings"]["Networks"]
+    address = joined.get(network, {}).get("IPAddress")
+    return f"http://{address}:8000" if address else None
+
+
+async def answers(name: str, network: str, but_not: str = "") -> bool:
+    """Whether a container of this name, and another one than before, answers."""
+    found, address = container(name), address_of(name, network)
+    if found is None or address is None or found["Id"] == but_not:
+        return False
+    try:
+        async with httpx.AsyncClient(base_url=address, headers={"Host": f"{name}:8000"}) as client:
+            return (await client.get("/health")).status_code == 200
+    except httpx.TransportError:
+        return False
 
 
 async def test_the_life_of_an_agents_container(
@@ -58,12 +65,9 @@ async def test_the_life_of_an_agents_container(
     owner = owner_with_shims
     agent_id = await create(owner)
     name = f"artic-agent-{agent_id}"
-    await wait_for(partial(is_healthy, name), seconds=60, what="its container is healthy")
-
-    async def runs() -> bool:
-        return bool((await agent_of(owner, agent_id))["status"] == "running")
-
-    await wait_for(runs, seconds=30)
+    assert await has_status(owner, agent_id, "creating"), "its container is not there yet"
+    await eventually(partial(is_healthy, name), "its container is healthy")
+    await eventually(partial(has_status, owner, agent_id, "running"), "its owner sees it run")
     assert inside(project.network, HEALTH, name) == {"ok": True, "running": True}
 
     before = container(name)
@@ -78,11 +82,11 @@ async def test_the_life_of_an_agents_container(
 
     run("docker", "rm", "-f", name)
     ticks = (await ticking(owner, agent_id))["ticks"]
-    await wait_for(partial(is_healthy, name, before["Id"]), seconds=60, what="it is made again")
+    await eventually(partial(answers, name, project.network, before["Id"]), "it is made again")
     await ticking(owner, agent_id, ticks + 1)
 
     assert (await owner.delete(f"/api/agents/{agent_id}")).status_code == 204
-    await wait_for(lambda: container(name) is None, seconds=30, what="it goes with its agent")
+    await eventually(lambda: container(name) is None, "it goes with its agent")
 
 
 async def test_leftovers_are_found_by_their_label(
@@ -90,7 +94,7 @@ async def test_leftovers_are_found_by_their_label(
 ) -> None:
     agent_id = await create(owner_with_shims)
     name = f"artic-agent-{agent_id}"
-    await wait_for(partial(is_healthy, name), seconds=60)
+    await eventually(lambda: container(name) is not None, "it has a container")
     own = container(name)
     assert own is not None
     gone = uuid4()
@@ -102,7 +106,7 @@ async def test_leftovers_are_found_by_their_label(
             "docker", "run", "-d", "--name", left, *some, "--network", project.network,
             "--entrypoint", "sleep", "artic-shim", "600",
         )  # fmt: skip
-    await wait_for(lambda: container(f"artic-agent-{gone}") is None, seconds=30)
+    await eventually(lambda: container(f"artic-agent-{gone}") is None, "the leftover goes")
     assert container(stranger) is not None, "a container of somebody else stays"
     run("docker", "rm", "-f", stranger)
 
@@ -127,24 +131,17 @@ async def test_a_life_at_the_endpoint_of_another_hubs_agent(
             "--cap-drop", "ALL", "--memory", "64m", *marks, "artic-shim",
         )  # fmt: skip
         try:
-            found = container(name)
-            assert found is not None
-            address = found["NetworkSettings"]["Networks"][project.network]["IPAddress"]
+            await eventually(partial(answers, name, project.network), "it answers")
+            address = address_of(name, project.network)
+            assert address is not None
             async with httpx.AsyncClient(
-                base_url=f"http://{address}:8000", headers={"Host": f"{name}:8000"}, timeout=10
+                base_url=address, headers={"Host": f"{name}:8000"}, timeout=ANSWER_S
             ) as endpoint:
-
-                async def ready() -> bool:
-                    try:
-                        return (await endpoint.get("/health")).status_code == 200
-                    except httpx.TransportError:
-                        return False
 
                 async def seen() -> dict[str, Any]:
                     [agent] = (await owner.get("/api/agents")).json()
                     return dict(agent)
 
-                await wait_for(ready, seconds=20, what="it answers")
                 await live(endpoint, seen)
                 agent_id = (await seen())["id"]
                 assert container(f"artic-agent-{agent_id}") is None, "it has one over there"
@@ -160,15 +157,13 @@ async def test_a_life_at_the_endpoint(
     owner = owner_with_shims
     agent_id = (await owner.post("/api/agents", json=AGENT)).json()["id"]
     name = f"artic-agent-{agent_id}"
-    await wait_for(partial(is_healthy, name), seconds=60)
-    address = project.shim_url
+    address: str | None = project.shim_url
     if where == "container":
-        found = container(name)
-        assert found is not None
-        address = (
-            f"http://{found['NetworkSettings']['Networks'][project.network]['IPAddress']}:8000"
-        )
+        await eventually(partial(answers, name, project.network), "its container answers")
+        address = address_of(name, project.network)
+    assert address is not None
     async with httpx.AsyncClient(
-        base_url=address, headers={"Host": f"{name}:8000"}, timeout=10
+        base_url=address, headers={"Host": f"{name}:8000"}, timeout=ANSWER_S
     ) as endpoint:
         await live(endpoint, partial(agent_of, owner, agent_id))
+    await owner.delete(f"/api/agents/{agent_id}")
