@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.docker.engine import NoEngine, bring_up, build_images
+from tests.docker.engine import NoEngine, bring_up, build_images, take_down
 from tests.docker.owners import logged_in
 from tests.docker.project import Project
 
@@ -46,23 +46,27 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         if each.when == "call" and "tests/docker/" in each.nodeid
     ]
     skipped = [each for each in stats.get("skipped", ()) if "tests/docker/" in each.nodeid]
-    if ran or skipped:
-        terminalreporter.section("Docker")
-        terminalreporter.line(f"{len(ran)} tests with a Docker engine ran, {len(skipped)} did not")
+    if not ran and not skipped:
+        return
+    terminalreporter.section("Docker")
+    terminalreporter.line(f"docker tests: {len(ran)} ran")
     if skipped:
-        terminalreporter.line(str(skipped[0].longrepr[2]), red=True)
+        reason = str(skipped[0].longrepr[2]).removeprefix("Skipped: ")
+        terminalreporter.line(f"docker tests skipped: {len(skipped)}, {reason}", red=True)
 
 
 @pytest.fixture(scope="session")
-def images() -> float:
+def images() -> Iterator[float]:
     """Both images, built from this working copy; the seconds it took."""
     try:
-        bring_up()
+        started = bring_up()
+        seconds = build_images()
     except NoEngine as error:
         pytest.skip(str(error))
-    seconds = build_images()
     print(f"\nimages built in {seconds:.1f} s")
-    return seconds
+    yield seconds
+    if started:
+        take_down()
 
 
 @pytest.fixture(scope="session")

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
@@ -22,6 +23,8 @@ START_S = float(os.environ.get("ARTIC_DOCKER_START_S") or 150)
 BASES = ("python:3.11-slim", "redis:7", "postgres:16")
 PULL_S = 120
 BUILD_S = 600
+NO_PACKAGES = "No matching distribution found for"
+"""What pip says at last when no index can be reached, or has none."""
 COMMAND_S = 300
 PATIENCE_S = 60.0
 """How long anything is waited for: a machine that has much else to do needs it."""
@@ -55,10 +58,14 @@ def slowness() -> float:
     return max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
 
 
-def bring_up() -> None:
-    """Sees to it that an engine answers and has the base images. Raises NoEngine."""
-    if _answers() and not _missing():
-        return
+def bring_up() -> bool:
+    """Sees to it that an engine answers and has the base images; whether it was started for that.
+
+    Raises NoEngine.
+    """
+    answered = _answers()
+    if answered and not _missing():
+        return False
     if ENGINE.exists():
         said = _tried(["bash", str(ENGINE), "up"], START_S)
         if said is not None:
@@ -69,6 +76,12 @@ def bring_up() -> None:
         said = _tried(["docker", "pull", "--quiet", image], PULL_S)
         if said is not None:
             raise NoEngine(f"the engine has no {image}, and docker pull {said}")
+    return not answered
+
+
+def take_down() -> None:
+    """Ends the engine that `bring_up` has started."""
+    run("bash", str(ENGINE), "down")
 
 
 def _answers() -> bool:
@@ -85,26 +98,36 @@ def _tried(words: list[str], seconds: float) -> str | None:
     """None after a success, else how it ended and the end of what it said."""
     with tempfile.TemporaryFile("w+") as log:
         try:
-            done = subprocess.run(words, check=False, timeout=seconds, stdout=log, stderr=log)
-            if done.returncode == 0:
-                return None
-            came = f"ended with {done.returncode}"
-        except subprocess.TimeoutExpired:
-            came = f"took longer than {seconds:g} s"
+            # a session of its own, so that all of it ends when its time is up
+            tried = subprocess.Popen(words, stdout=log, stderr=log, start_new_session=True)
         except OSError as error:
-            came = f"could not be run: {error}"
+            return f"could not be run: {error}"
+        try:
+            status = tried.wait(seconds)
+            came = f"ended with {status}"
+        except subprocess.TimeoutExpired:
+            status, came = 1, f"took longer than {seconds:g} s"
+            os.killpg(tried.pid, signal.SIGKILL)
+            tried.wait()
         log.seek(0)
-        return f"{came}:\n{log.read()[-4000:]}"
+        return f"{came}:\n{log.read()[-4000:]}" if status else None
 
 
 def build_images() -> float:
-    """Builds both images as this working copy has them; the seconds it took."""
+    """Builds both images as this working copy has them; the seconds it took.
+
+    Raises NoEngine where builds can't reach the package index.
+    """
     began = time.monotonic()
     for name, dockerfile in (("artic", "Dockerfile"), ("artic-shim", "shim.Dockerfile")):
-        run(
-            "docker", "build", "--network", "host", "--quiet", "--tag", name,
-            "--file", f"deploy/{dockerfile}", ".", seconds=BUILD_S,
+        said = _tried(
+            ["docker", "build", "--network", "host", "--quiet", "--tag", name,
+             "--file", str(ROOT / "deploy" / dockerfile), str(ROOT)],
+            BUILD_S,
         )  # fmt: skip
+        if said is not None and NO_PACKAGES in said:
+            raise NoEngine(f"builds on this engine get no packages; docker build {said}")
+        assert said is None, f"docker build of {name} {said}"
     return time.monotonic() - began
 
 
