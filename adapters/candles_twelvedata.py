@@ -4,6 +4,7 @@ An error may come as an HTTP status or inside of an answer with status 200, so b
 Everything is text, newest first; crypto has no volume.
 """
 
+import asyncio
 import math
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -76,33 +77,48 @@ class TwelveDataCandles:
             "timezone": "UTC",
         }
         try:
-            answer = await self._client.get(
-                self._url, params=query, headers=self._headers, timeout=TIMEOUT_S
-            )
-        except httpx.HTTPError as error:
+            # The client's own timeouts are for each part of an answer, this one is for the whole.
+            async with asyncio.timeout(TIMEOUT_S):
+                answer = await self._client.get(
+                    self._url, params=query, headers=self._headers, timeout=TIMEOUT_S
+                )
+        except (httpx.HTTPError, TimeoutError) as error:
             words = str(error) or type(error).__name__
             raise CandleError(f"TwelveData does not answer: {words}") from error
         left = answer.headers.get("api-credits-left", "")
         self.minute_left = int(left) if left.isdecimal() else None
         now = self._clock()
         said = _read(answer)
-        code = said.code if said.status == "error" else answer.status_code
+        code = _code(answer.status_code, said)
         if code != httpx.codes.OK:
             raise _refusal(code, without_key(said.message, self._key), symbol, now)
         try:
             rows = [_row(value) for value in said.values]
         except ValueError as error:
             raise CandleError(f"TwelveData's candles cannot be read: {error}") from error
+        if not rows:
+            raise CandleError(f"TwelveData has sent no candles of {symbol} {timeframe}")
         return clean_candles(self.name, timeframe, rows, now)
 
 
 def _read(answer: httpx.Response) -> _Answer:
     """The body; one that is no JSON is an error with the HTTP status and its own text."""
     try:
-        return msgspec.json.decode(answer.content, type=_Answer)
+        return msgspec.json.decode(answer.content, type=_Answer, strict=False)
     except (msgspec.MsgspecError, UnicodeDecodeError):
         code = answer.status_code if answer.is_error else httpx.codes.BAD_GATEWAY
         return _Answer(status="error", code=code, message=answer.text)
+
+
+def _code(status: int, said: _Answer) -> int:
+    """What the answer means: an error in the body counts whatever the status says, and so does
+    either of its two marks without the other.
+    """
+    if said.code != httpx.codes.OK:
+        return said.code
+    if said.status == "error" and status == httpx.codes.OK:
+        return int(httpx.codes.BAD_GATEWAY)
+    return status
 
 
 def _refusal(code: int, message: str, symbol: str, now: float) -> CandleError:

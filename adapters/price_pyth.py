@@ -98,13 +98,14 @@ class PythFeed:
         self._unknown: dict[str, float] = {}
         self._changed = asyncio.Event()
         self._requests: deque[float] = deque(maxlen=REQUESTS_MAX)
+        self._banned_until = 0.0
         self._failures = 0
 
     async def list_symbols(self) -> Sequence[str]:
         """Every symbol with a feed of its own; feeds that are in doubt are refused, and said."""
+        await self._may_ask()
         try:
             async with asyncio.timeout(FIRST_EVENT_S):
-                await self._may_ask()
                 listed = await self._client.get(
                     f"{self._bases[0]}/v2/price_feeds", params={"asset_type": "crypto"}
                 )
@@ -113,7 +114,7 @@ class PythFeed:
             raise FeedError(f"Pyth does not say which feeds it has: {_words(error)}") from error
         if listed.status_code != httpx.codes.OK:
             self._next_base()
-            raise _refusal(listed.status_code, without_key(listed.text, self._key))
+            raise self._refused(listed.status_code, listed.text)
         try:
             feeds = read_feeds(msgspec.json.decode(listed.content, type=list[ListedFeed]))
         except msgspec.MsgspecError as error:
@@ -143,7 +144,10 @@ class PythFeed:
                 if not ids:
                     await _end(stream)
                     stream = None
-                    self.report.state, self.report.connected_since = "idle", None
+                    # Without feeds there is nothing to stream, and a refusal may be why.
+                    is_idle = self._feeds is not None or not self._wanted
+                    self.report.state = "idle" if is_idle else "waiting"
+                    self.report.connected_since = None
                     await self._changed.wait()
                     continue
                 if stream is None or stream.ids != ids:
@@ -244,8 +248,7 @@ class PythFeed:
                 self._client.stream("GET", url, params=query) as response,
             ):
                 if response.status_code != httpx.codes.OK:
-                    said = without_key(await _beginning(response), self._key)
-                    raise _refusal(response.status_code, said)
+                    raise self._refused(response.status_code, await _beginning(response))
                 self._connected()
                 parser = EventParser()
                 loop = asyncio.get_running_loop()
@@ -284,14 +287,14 @@ class PythFeed:
     def _updates(self, data: bytes) -> list[PriceUpdate]:
         try:
             parsed = msgspec.json.decode(data, type=PriceEvent).parsed
-        except (msgspec.MsgspecError, UnicodeDecodeError):
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             self.report.malformed += 1
             return []
         updates: list[PriceUpdate] = []
         for raw in parsed:
             try:
                 feed_id, price, conf, published = read_feed(raw)
-            except (msgspec.MsgspecError, ValueError):
+            except (msgspec.MsgspecError, ValueError, OverflowError):
                 self.report.malformed += 1
                 continue
             updates += [
@@ -316,14 +319,27 @@ class PythFeed:
         return frozenset(self._symbols)
 
     async def _may_ask(self) -> None:
-        """Waits until one more request is within what the service allows."""
+        """Waits until one more request is within what the service allows. A refusal of one, list
+        or stream, holds back the others too: asked again meanwhile, the service refuses for longer.
+        """
         loop = asyncio.get_running_loop()
-        while len(self._requests) == REQUESTS_MAX:
-            wait_s = self._requests[0] + REQUESTS_WINDOW_S - loop.time()
-            if wait_s <= 0:
+        while True:
+            free_at = self._banned_until
+            if len(self._requests) == REQUESTS_MAX:
+                free_at = max(free_at, self._requests[0] + REQUESTS_WINDOW_S)
+            if free_at <= loop.time():
                 break
-            await asyncio.sleep(wait_s)
+            await asyncio.sleep(free_at - loop.time())
         self._requests.append(loop.time())
+        self.report.retry_at = None
+
+    def _refused(self, status: int, body: str) -> FeedError:
+        """What a status other than 200 means; notes until when nothing is to be asked."""
+        error = _refusal(status, without_key(body, self._key))
+        if isinstance(error, _Banned):
+            self._banned_until = asyncio.get_running_loop().time() + BANNED_S
+            self.report.retry_at = self._clock() + BANNED_S
+        return error
 
     def _next_base(self) -> None:
         self._bases.append(self._bases.pop(0))

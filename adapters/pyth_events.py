@@ -31,7 +31,7 @@ def read_feed(raw: msgspec.Raw) -> tuple[str, float, float, float]:
     """Id, price, confidence and publish time of one feed of an event.
 
     Raises:
-        ValueError: it is not what the service's documents say.
+        ValueError, OverflowError: it is not what the service's documents say.
     """
     feed = msgspec.json.decode(raw, type=_ParsedFeed)
     feed_id, said = FEED_ID.fullmatch(feed.id), feed.price

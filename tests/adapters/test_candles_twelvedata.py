@@ -7,6 +7,7 @@ import httpx
 import numpy as np
 import pytest
 
+from adapters import candles_twelvedata
 from adapters.candles import BudgetSpent, CandleError, KeyRefused, NoSuchCandles
 from adapters.candles_twelvedata import TwelveDataCandles
 from engine.frames import TIME, TIMEFRAMES, VOLUME
@@ -99,6 +100,10 @@ async def test_a_spent_budget_says_until_when(
         (200, b'{"values": [{"datetime":"soon","open":"1","high":"1","low":"1","close":"1"}]}',
          "cannot be read"),
         (200, b"\xff\xfe", "answers 502"),
+        (200, b'{"status": "error", "message": "no code"}', "answers 502: no code"),
+        (200, b'{"code": 500, "message": "no status"}', "answers 500: no status"),
+        (200, b'{"meta": {}, "status": "ok"}', "sent no candles of BTC/USDT 1m"),
+        (200, b'{"values": [], "status": "ok"}', "sent no candles of BTC/USDT 1m"),
     ],
 )  # fmt: skip
 async def test_what_is_no_answer(
@@ -106,6 +111,32 @@ async def test_what_is_no_answer(
 ) -> None:
     server.raw = (status, body)
     with pytest.raises(CandleError, match=says):
+        await source.fetch("BTC/USDT", "1m")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"code": 429, "message": "You have run out of API credits for the day."}',
+        b'{"code": "429", "message": "You have run out of API credits for the day.",'
+        b' "status": "error"}',
+    ],
+)
+async def test_a_code_in_a_body_counts_however_it_is_written(
+    server: TwelveDataServer, source: TwelveDataCandles, body: bytes
+) -> None:
+    server.raw = (200, body)
+    with pytest.raises(BudgetSpent, match="for the day"):
+        await source.fetch("BTC/USDT", "1m")
+
+
+async def test_an_answer_that_drips_is_given_up(
+    server: TwelveDataServer, source: TwelveDataCandles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each byte in time, and never a whole answer."""
+    monkeypatch.setattr(candles_twelvedata, "TIMEOUT_S", 0.3)
+    server.drips = True
+    with pytest.raises(CandleError, match="does not answer"):
         await source.fetch("BTC/USDT", "1m")
 
 

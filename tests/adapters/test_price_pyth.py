@@ -177,6 +177,8 @@ async def test_malformed_events_and_feeds_harm_no_other() -> None:
         b'{"id":"%s","price":{"price":"1.5","conf":"1","expo":0,"publish_time":1}}' % btc,
         b'{"id":"%s","price":{"price":7,"conf":"1","expo":0,"publish_time":1}}' % btc,
         b'{"id":"%s","price":{"price":"1","conf":"1","expo":400,"publish_time":1}}' % btc,
+        b'{"id":"%s","price":{"price":"1","conf":"1","expo":0,"publish_time":1%s}}'
+        % (btc, b"0" * 400),
         b'{"id":"%s","price":null}' % btc,
         b"7",
     )
@@ -184,11 +186,12 @@ async def test_malformed_events_and_feeds_harm_no_other() -> None:
         await wait_for(lambda: server.open_streams == 1)
         server.malformed()
         server.say(b"data:nonsense\n\ndata:{}\n\ndata:\xff\xfe\n\n")
+        server.say(b'data:{"binary":%s\n\n' % (b"[" * 100_000))
         for each in wrong:
             server.say(b'data:{"parsed":[%s,%s]}\n\n' % (each, good % (eth, 250)))
         await wait_for(lambda: len(prices.updates) == len(wrong))
         assert {(u.symbol, u.price) for u in prices.updates} == {("ETH/USDT", 2.5)}
-        assert prices.feed.report.malformed == 4 + len(wrong)
+        assert prices.feed.report.malformed == 5 + len(wrong)
         server.say(b'data:{"parsed":[%s]}\n\n' % (good % (btc, 100)))
         await wait_for(lambda: prices.updates[-1].symbol == "BTC/USDT")
 
@@ -224,6 +227,27 @@ async def test_a_refusal_is_said_and_left_alone_for_a_while(
         server.faults.refuse = None
         await prices.prices("BTC/USDT")
         assert server.requests[STREAM] == 2
+
+
+@pytest.mark.parametrize("status", [401, 403, 429])
+async def test_a_refused_list_of_feeds_is_left_alone_as_long(status: int) -> None:
+    """A refusal counts for everything that is asked: also for the list, and for the stream."""
+    async with hermes() as server:
+        server.faults.refuse = (status, "no")
+        feed = PythFeed([server.url], KEY, lambda updates: None)
+        feed.want(["BTC/USDT"])
+        running = asyncio.create_task(feed.run())
+        with pytest.raises(FeedError, match=f"HTTP {status}"):
+            await feed.list_symbols()
+        assert feed.report.state == "waiting" and feed.report.retry_at is not None
+        server.faults.refuse = None
+        assert "BTC/USDT" in await feed.list_symbols()
+        first, second = server.asked_at[:2]
+        assert second - first >= price_pyth.BANNED_S
+        await wait_for(lambda: feed.report.connections == 1)
+        assert feed.report.retry_at is None
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
 
 
 async def test_other_answers_are_tried_again_sooner() -> None:

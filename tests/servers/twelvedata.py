@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from tests.servers.wire import Asked, WireServer, respond
+from tests.servers.wire import Asked, WireServer, drip, respond
 
 KEY = "a-key-of-twelvedata"
 SECONDS = {
@@ -40,6 +40,8 @@ class TwelveDataServer:
     """What every request is told, as code and message."""
     raw: tuple[int, bytes] | None = None
     """What every request is told, as status and body."""
+    drips: bool = False
+    """Answers come a byte at a time, and never end."""
     day_is_spent: bool = False
     with_unfinished: bool = True
     missing: set[float] = field(default_factory=set)
@@ -78,6 +80,8 @@ class TwelveDataServer:
         self.asked.append((time.monotonic(), key, symbol, interval))
         if self.held is not None:
             await self.held.wait()
+        if self.drips:
+            return await drip(writer)
         if self.raw is not None:
             return respond(writer, self.raw[0], self.raw[1], "text/html")
         minute = int(self.clock() // 60)

@@ -5,6 +5,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from urllib.parse import parse_qsl, urlsplit
 
+DRIP_S = 0.05
+
 
 @dataclass(frozen=True)
 class Asked:
@@ -113,3 +115,11 @@ def begin_stream(writer: asyncio.StreamWriter, kind: str = "text/event-stream") 
 def write_chunk(writer: asyncio.StreamWriter, data: bytes) -> None:
     """One chunk; an empty one ends the answer."""
     writer.write(f"{len(data):x}\r\n".encode() + data + b"\r\n")
+
+
+async def drip(writer: asyncio.StreamWriter) -> None:
+    """An answer without end, a byte at a time, until the client has enough."""
+    begin_stream(writer, "application/json")
+    while not writer.is_closing():
+        write_chunk(writer, b" ")
+        await asyncio.sleep(DRIP_S)
