@@ -117,11 +117,18 @@ class CandleStore:
         await command(self._redis, "ZREM", keys.candles_asked(), member(name))
         await command(self._redis, "HDEL", keys.candles_asked_by(), member(name))
 
-    async def take_off(self, name: WindowName, who: str) -> bool:
-        """The right to fetch these candles, for some seconds; False where another has it."""
+    async def take_off(self, name: WindowName, who: str, known: float) -> bool:
+        """The right to fetch these candles, for some seconds; False where another has it, or where
+        they were fetched later than `known` (Unix seconds): since somebody looked and decided.
+        """
         key = keys.candles_in_flight(*name)
-        taken = await command(self._redis, "SET", key, who, "NX", "PX", FLIGHT_MS)
-        return taken is not None
+        if await command(self._redis, "SET", key, who, "NX", "PX", FLIGHT_MS) is None:
+            return False
+        fetched = await command(self._redis, "HGET", keys.candles_fetched(), member(name))
+        if fetched is None or float(fetched) <= known:
+            return True
+        await self.land(name)
+        return False
 
     async def land(self, name: WindowName) -> None:
         """Nothing came of it: somebody else may try."""

@@ -15,7 +15,7 @@ import httpx
 from adapters.candle_budget import CandleBudget
 from adapters.candle_state import SourceState
 from adapters.candle_store import CandleStore
-from adapters.candles import CandleError, WindowName
+from adapters.candles import CANDLES_FRESH_S, CandleError, WindowName
 from adapters.candles_twelvedata import TwelveDataCandles
 from adapters.redis_client import Redis
 
@@ -54,9 +54,10 @@ class OwnCandles:
     async def fetch(self, name: WindowName, user_id: UUID, key: str) -> bool:
         """Fetches and stores candles; False where the key can't be used for them now."""
         owned = self._of(user_id, key)
-        if not owned.state.may(name, self._clock()):
+        now = self._clock()
+        if not owned.state.may(name, now):
             return False
-        if not await self._store.take_off(name, "a user's own key"):
+        if not await self._store.take_off(name, "a user's own key", now - CANDLES_FRESH_S):
             return False
         if not await owned.budget.take():
             await self._store.land(name)

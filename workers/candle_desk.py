@@ -125,12 +125,17 @@ class CandleDesk:
             return False
         if not errand.urgent and (self._left.day < DAY_RESERVE or self._may_send(errand, now)):
             return False
-        if not await self._store.take_off(errand.name, self._pool.name):
+        if not await self._take_off(errand):
             return False
         if await self._budget.take():
             return True
         await self._store.land(errand.name)
         return False
+
+    async def _take_off(self, errand: Errand) -> bool:
+        # What was fetched while this step was under way is not under way any more, and not in what
+        # the step knows either.
+        return await self._store.take_off(errand.name, self._pool.name, errand.fetched_at)
 
     async def _fetch(self, name: WindowName, source: TwelveDataCandles) -> None:
         state = self.twelvedata
@@ -169,7 +174,7 @@ class CandleDesk:
         """Has the exchange's process fetch it; False where that is of no use now."""
         if not self._may_send(errand, now):
             return False
-        if not await self._store.take_off(errand.name, self._pool.name):
+        if not await self._take_off(errand):
             return False
         self._pending[errand.name] = now
         self.exchange.requests += 1

@@ -39,11 +39,14 @@ class WindowSight:
 
 @dataclass(frozen=True, slots=True)
 class Errand:
-    """Candles to be fetched. urgent: somebody waits, or an agent has none at all."""
+    """Candles to be fetched. urgent: somebody waits, or an agent has none at all; fetched_at: when
+    they were fetched last, Unix seconds, 0 for never.
+    """
 
     name: WindowName
     urgent: bool
     wants_volume: bool
+    fetched_at: float
 
 
 def errands(
@@ -65,7 +68,8 @@ def errands(
             continue
         wanted_by = (use.agents if use else 0) + (ask.times if ask else 0)
         since = ask.since if ask is not None else (fetched or 0.0)
-        errand = Errand(name, is_asked or is_new, use is not None and use.needs_volume)
+        needs_volume = use is not None and use.needs_volume
+        errand = Errand(name, is_asked or is_new, needs_volume, fetched or 0.0)
         ranked.append(((not errand.urgent, -wanted_by, since), errand))
     return [errand for _, errand in sorted(ranked, key=lambda each: (each[0], each[1].name))]
 

@@ -113,6 +113,22 @@ async def test_many_who_ask_at_once_are_one_request(
         assert len(server.asked) == 2
 
 
+async def test_what_came_while_a_step_was_decided_is_not_asked_for_again(
+    live: Settings, server: TwelveDataServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A step whose answer of Redis is older than candles that came since: here every one is."""
+
+    async def nothing_yet(store: CandleStore) -> dict[WindowName, float]:
+        return {}
+
+    monkeypatch.setattr(CandleStore, "fetched_at", nothing_yet)
+    async with office(live) as of:
+        for asked, name in enumerate((BTC, ETH, SOL), 1):
+            of.desk.use({each: Use(1, needs_volume=False) for each in (BTC, ETH, SOL)[:asked]})
+            await of.fetched_from(name, "twelvedata")
+        assert [s for _, _, s, _ in server.asked] == ["BTC/USD", "ETH/USD", "SOL/USD"]
+
+
 async def test_the_most_wanted_are_asked_for_and_the_rest_waits_for_the_next_minute(
     live: Settings, server: TwelveDataServer
 ) -> None:
