@@ -7,6 +7,7 @@ slot: its own bars.
 
 import asyncio
 import logging
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
@@ -149,16 +150,17 @@ class CandleService:
         kept = (await self.store.get([name])).get(name)
         if kept is None or now - kept.fetched_at > CANDLES_FRESH_S:
             await self._prices.follow(name[0])
+            until = asyncio.get_running_loop().time() + WAIT_S
             if own is None or not await self.own.fetch(name, *own):
-                await self._wait(name, now)
+                await self._wait(name, now, until)
             kept = (await self.store.get([name])).get(name)
         now = self._clock()
         if kept is not None and now - kept.fetched_at <= CANDLES_FRESH_S:
             return self._share(name, _fetched(kept, name[1], stale=False, now=now))
         seen = await self._seen(name, await self._prices.market.newest(), now)
-        if seen is not None and not seen.stale:
+        if kept is None or (seen is not None and seen.fetched_at > kept.fetched_at):
             return seen
-        return None if kept is None else _fetched(kept, name[1], stale=True, now=now)
+        return _fetched(kept, name[1], stale=True, now=now)
 
     async def _seen(
         self, name: WindowName, frame: Frame | None, now: float
@@ -172,11 +174,20 @@ class CandleService:
             return None
         if not window.candles.shape[1]:
             return None
-        is_stale = frame.slot < now - CANDLES_FRESH_S
-        return ServedCandles(frame.source, float(frame.slot), is_stale, window.candles.T)
+        moment = float(frame.slot)
+        if self._prices.live is not None:
+            # Frames are made each second, also of prices that came long ago.
+            moment = min(moment, float(frame.publish_time[frame.find(name[0])]))
+            if math.isnan(moment):
+                return None
+        is_stale = moment < now - CANDLES_FRESH_S
+        return ServedCandles(frame.source, moment, is_stale, window.candles.T)
 
-    async def _wait(self, name: WindowName, now: float) -> None:
-        """Asks for candles and waits until they are there, or it has been too long."""
+    async def _wait(self, name: WindowName, now: float, until: float) -> None:
+        """Asks for candles and waits until they are there, or it has been too long.
+
+        until: by the clock of the event loop.
+        """
         loop = asyncio.get_running_loop()
         waiter = self._waiting.setdefault(name, _Waiter(loop.create_future()))
         waiter.since = loop.time()
@@ -184,7 +195,7 @@ class CandleService:
         if self._poll is None or self._poll.done():
             self._poll = asyncio.create_task(self._watch())
         try:
-            async with asyncio.timeout(WAIT_S):
+            async with asyncio.timeout_at(until):
                 await asyncio.shield(waiter.is_over)
         except TimeoutError:
             return

@@ -57,14 +57,22 @@ class TwelveDataCandles:
     name = "twelvedata"
 
     def __init__(
-        self, url: str, api_key: str, clock: Callable[[], float], client: httpx.AsyncClient
+        self,
+        url: str,
+        api_key: str,
+        clock: Callable[[], float],
+        client: httpx.AsyncClient,
+        timeout_s: float | None = None,
     ) -> None:
-        """The client is the caller's, and closed by it. clock: Unix seconds of Redis."""
+        """The client is the caller's, and closed by it. clock: Unix seconds of Redis; timeout_s:
+        how long a whole answer may take, TIMEOUT_S by default.
+        """
         self._url = f"{url}/time_series"
         self._key = api_key
         self._headers = {"Authorization": f"apikey {api_key}"}
         self._clock = clock
         self._client = client
+        self._timeout_s = TIMEOUT_S if timeout_s is None else timeout_s
         self.minute_left: int | None = None
         """Credits left in this minute, as the service said last."""
 
@@ -78,9 +86,9 @@ class TwelveDataCandles:
         }
         try:
             # The client's own timeouts are for each part of an answer, this one is for the whole.
-            async with asyncio.timeout(TIMEOUT_S):
+            async with asyncio.timeout(self._timeout_s):
                 answer = await self._client.get(
-                    self._url, params=query, headers=self._headers, timeout=TIMEOUT_S
+                    self._url, params=query, headers=self._headers, timeout=self._timeout_s
                 )
         except (httpx.HTTPError, TimeoutError) as error:
             words = str(error) or type(error).__name__

@@ -20,6 +20,8 @@ from adapters.candles_twelvedata import TwelveDataCandles
 from adapters.redis_client import Redis
 
 KEYS_REMEMBERED: Final = 1_000
+TIMEOUT_S: Final = 2.0
+"""Who asks waits for the pool's sources, too, where a key of their own has not answered by then."""
 
 log = logging.getLogger(__name__)
 
@@ -85,7 +87,7 @@ class OwnCandles:
         owned = self._owned.get(user_id)
         if owned is None or owned.key != key:
             budget = CandleBudget(self._redis, key, self._clock)
-            source = TwelveDataCandles(self._url, key, self._clock, self._client)
+            source = TwelveDataCandles(self._url, key, self._clock, self._client, TIMEOUT_S)
             owned = self._owned[user_id] = _Owned(key, budget, source)
         self._owned.move_to_end(user_id)
         while len(self._owned) > KEYS_REMEMBERED:

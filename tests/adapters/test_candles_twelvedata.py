@@ -7,7 +7,6 @@ import httpx
 import numpy as np
 import pytest
 
-from adapters import candles_twelvedata
 from adapters.candles import BudgetSpent, CandleError, KeyRefused, NoSuchCandles
 from adapters.candles_twelvedata import TwelveDataCandles
 from engine.frames import TIME, TIMEFRAMES, VOLUME
@@ -130,14 +129,13 @@ async def test_a_code_in_a_body_counts_however_it_is_written(
         await source.fetch("BTC/USDT", "1m")
 
 
-async def test_an_answer_that_drips_is_given_up(
-    server: TwelveDataServer, source: TwelveDataCandles, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_an_answer_that_drips_is_given_up(server: TwelveDataServer) -> None:
     """Each byte in time, and never a whole answer."""
-    monkeypatch.setattr(candles_twelvedata, "TIMEOUT_S", 0.3)
     server.drips = True
-    with pytest.raises(CandleError, match="does not answer"):
-        await source.fetch("BTC/USDT", "1m")
+    async with httpx.AsyncClient() as client:
+        source = TwelveDataCandles(server.url, KEY, time.time, client, timeout_s=0.3)
+        with pytest.raises(CandleError, match="does not answer"):
+            await source.fetch("BTC/USDT", "1m")
 
 
 async def test_a_server_that_is_away(server: TwelveDataServer, source: TwelveDataCandles) -> None:

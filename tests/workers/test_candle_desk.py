@@ -1,6 +1,7 @@
 """The desk that fetches candles, against a TwelveData that counts and an exchange's process."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -13,6 +14,7 @@ from adapters.candle_service import CandleService, OwnKeys
 from adapters.candle_store import CandleStore, ExchangeAnswer
 from adapters.candles import FetchedCandles, WindowName
 from adapters.live_frames import LivePrices
+from adapters.live_table import SeenPrice
 from adapters.price_desk import PriceDesk
 from adapters.settings import Settings
 from engine.frames import TIME
@@ -237,6 +239,42 @@ async def test_a_gap_in_what_agents_see_is_refilled(
         assert [(s, i) for _, _, s, i in server.asked] == [("BTC/USD", "1min")]
 
 
+async def test_bars_of_prices_that_stopped_say_since_when(
+    live: Settings, server: TwelveDataServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Frames go on being made each second, of the last price that came."""
+    monkeypatch.setattr("adapters.candle_service.WAIT_S", 0.3)
+    server.raw = (502, b"Bad Gateway")
+    async with office(live) as of:
+        source = of.pool.market.source
+        assert isinstance(source, LivePrices)
+        await source.table.use([BTC[0]])
+        assert await source.table.hold("me", 60_000)
+
+        async def published(age_s: float) -> float:
+            then = of.pool.clock.now() - age_s
+            assert await source.table.write("me", [SeenPrice(BTC[0], *[9.0] * 4, 1.0, then, 0.1)])
+
+            async def framed() -> bool:
+                answer = await of.pool.market.frame(int(of.pool.clock.now()))
+                frame = answer.frame
+                if frame is None or (place := frame.find(BTC[0])) < 0:
+                    return False
+                return bool(frame.publish_time[place] == then)
+
+            await wait_for(framed, seconds=10)
+            return then
+
+        for _ in range(2):  # the first frame has no bars: it knows no price before
+            await published(0.0)
+        fresh = await wait_for(lambda: of.service.candles(*BTC, USER, None))
+        assert fresh is not None and (fresh.source, fresh.stale) == ("pyth", False)
+        then = await published(300.0)
+        old = await of.service.candles(*BTC, USER, None)
+        assert old is not None and (old.source, old.stale) == ("pyth", True)
+        assert old.fetched_at == then
+
+
 class OneKey:
     """One user has a key of their own."""
 
@@ -253,3 +291,18 @@ async def test_a_users_own_key_has_its_own_budget(live: Settings, server: Twelve
         by_key = [key for _, key, _, _ in server.asked]
         assert by_key.count("theirs") == 8 and by_key.count(KEY) == 2
         assert len({s for _, _, s, _ in server.asked}) == len(server.asked) == 10
+
+
+async def test_a_key_of_ones_own_that_hangs_costs_no_more_time_than_without(
+    live: Settings, server: TwelveDataServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("adapters.candle_service.WAIT_S", 1.0)
+    monkeypatch.setattr("adapters.own_candles.TIMEOUT_S", 0.3, raising=False)
+    server.held = asyncio.Event()
+    async with office(live, keys=OneKey()) as of:
+        began = time.monotonic()
+        assert await of.service.candles(*BTC, USER, None) is None
+        assert time.monotonic() - began < 4.0
+        # The pool has been asked meanwhile: of a key that hangs nobody waits for long.
+        assert [key for _, key, _, _ in server.asked] == ["theirs", KEY]
+        server.held.set()
