@@ -253,7 +253,9 @@ async def test_bars_of_prices_that_stopped_say_since_when(
 
         async def published(age_s: float) -> float:
             then = of.pool.clock.now() - age_s
-            assert await source.table.write("me", [SeenPrice(BTC[0], *[9.0] * 4, 1.0, then, 0.1)])
+            assert await source.table.write(
+                "me", [SeenPrice(BTC[0], 9.0, 9.0, 9.0, 9.0, 1.0, then, 0.1)]
+            )
 
             async def framed() -> bool:
                 answer = await of.pool.market.frame(int(of.pool.clock.now()))
