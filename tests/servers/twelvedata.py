@@ -81,7 +81,7 @@ class TwelveDataServer:
         if self.held is not None:
             await self.held.wait()
         if self.drips:
-            return await drip(writer)
+            return await drip(self.wire.reader_of(writer), writer)
         if self.raw is not None:
             return respond(writer, self.raw[0], self.raw[1], "text/html")
         minute = int(self.clock() // 60)

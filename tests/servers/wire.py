@@ -117,9 +117,13 @@ def write_chunk(writer: asyncio.StreamWriter, data: bytes) -> None:
     writer.write(f"{len(data):x}\r\n".encode() + data + b"\r\n")
 
 
-async def drip(writer: asyncio.StreamWriter) -> None:
-    """An answer without end, a byte at a time, until the client has enough."""
+async def drip(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """An answer without end, a byte at a time, until the client has had enough."""
     begin_stream(writer, "application/json")
     while not writer.is_closing():
         write_chunk(writer, b" ")
-        await asyncio.sleep(DRIP_S)
+        try:
+            if not await asyncio.wait_for(reader.read(1), DRIP_S):
+                return
+        except TimeoutError:
+            continue
