@@ -94,12 +94,18 @@ def _only(request: Request, name: bytes) -> bytes | None:
     return found[0] if found else None
 
 
-def check_internal_secret(request: Request, *, or_pool: bool = False) -> None:
+def check_internal_secret(
+    request: Request, *, or_pool: bool = False, or_bearer: bool = False
+) -> None:
     """403 unless the request carries the secret of the internal network, once.
 
     or_pool: the pool's secret will do, too; handlers ask came_by_pool_secret what it opens.
+    or_bearer: it may come as a bearer token.
     """
     values = request.headers.getlist(INTERNAL_HEADER)
+    if or_bearer and not values:
+        bearers = request.headers.getlist("authorization")
+        values = [text.removeprefix("Bearer ") for text in bearers if text.startswith("Bearer ")]
     given = values[0].encode() if len(values) == 1 else b""
     settings = hub_of(request).settings
     if hmac.compare_digest(given, settings.internal_secret.encode()):

@@ -54,6 +54,9 @@ class Call:
     guard: Guard = "account"
     or_pool_secret: bool = False
     """Where the internal secret is asked for: the pool's, too, for the agents of other hubs."""
+    or_bearer: bool = False
+    """Where the internal secret is asked for: as Authorization: Bearer, too, for who has no other
+    header."""
     takes: Takes | None = None
     query: type[Body] | None = None
     query_example: Mapping[str, str] = field(default_factory=dict)

@@ -75,7 +75,7 @@ class Front:
             raise Problem(405, f"{method} is not allowed here", headers=allowed)
         scope["path_params"] = served.parameters
         if call.guard == "internal":
-            check_internal_secret(request, or_pool=call.or_pool_secret)
+            check_internal_secret(request, or_pool=call.or_pool_secret, or_bearer=call.or_bearer)
         if scope["query_string"] and call.takes_no_query:
             # Not ignored: ?close_position=false has to be told that it belongs into the body.
             read_query(request, Nothing)

@@ -1,7 +1,7 @@
 """The calls of the internal network, as api/calls.py has those of clients."""
 
 from api import call_examples as ex
-from api import hosted, internal, load, reports
+from api import hosted, internal, load, measures, reports
 from api.agent_endpoint import Configure, EndpointStatus, Start
 from api.answers import Done
 from api.bodies import Nothing
@@ -76,6 +76,16 @@ INTERNAL_CALLS = [
         method="GET", path="/internal/load", handler=load.load, guard="internal",
         group="operation", says="How far the pool is behind, for what scales workers",
         answers={200: Answer("The lag", load.LoadAnswer, {"tick_queue_lag_s": 0.0})},
+    ),
+    Call(
+        method="GET", path="/internal/metrics", handler=measures.metrics, guard="internal",
+        or_bearer=True,
+        group="operation", says="The pool in numbers, as Prometheus reads them",
+        answers={
+            200: Answer(
+                "Metrics in the text format", str, measures.EXAMPLE, media_type="text/plain"
+            )
+        },
     ),
     Call(
         method="PUT", path="/internal/hosted/{outside_id}", handler=hosted.host, guard="internal",
