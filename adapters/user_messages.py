@@ -31,6 +31,6 @@ async def publish_messages(redis: Redis, messages: Sequence[UserMessage]) -> Non
         await pipe.execute()
 
 
-async def publish_status(redis: Redis, user_id: UUID, message: str) -> None:
+async def publish_status(redis: Redis, user_id: UUID, message: bytes) -> None:
     """An agent_status message; one that gets lost is made good by the next."""
     await command(redis, "PUBLISH", keys.user_channel(str(user_id)), message)

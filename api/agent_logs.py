@@ -24,7 +24,6 @@ from api.answers import answer
 from api.bodies import Body, Check, read_query
 from api.errors import FieldError, bad_input
 from api.hub import Hub, hub_of
-from api.live_agents import held_of
 from api.status_words import row_of
 from api.tick_lines import (
     TICK_LINES_SLOTS,
@@ -32,6 +31,7 @@ from api.tick_lines import (
     LogEntry,
     Schedule,
     held_at,
+    held_of,
     tick_line,
     ticked_slots,
 )

@@ -83,11 +83,11 @@ class _Ear(Watcher):
         super().__init__(Wishes())
         self._callbacks = callbacks
 
-    def put_status(self, agent_id: UUID, text: str) -> None:
-        self._callbacks.status(agent_id, text)
+    def put_status(self, agent_id: UUID, message: bytes) -> None:
+        self._callbacks.status(agent_id, message)
 
-    def put_lines(self, agent_id: UUID, text: str) -> None:
-        self._callbacks.lines(agent_id, text)
+    def put_lines(self, agent_id: UUID, message: bytes) -> None:
+        self._callbacks.lines(agent_id, message)
 
     def put_fact(self, fact: Fact) -> None:
         self._callbacks.fact(fact.agent_id)
@@ -131,21 +131,21 @@ class Callbacks:
         finally:
             await self._take(0)
 
-    def status(self, agent_id: UUID, text: str) -> None:
+    def status(self, agent_id: UUID, message: bytes) -> None:
         """The agent has ticked."""
         found = self._news.get(agent_id)
         if found is None:
             return
-        status = _statuses.decode(text).data
+        status = _statuses.decode(message).data
         if status.status != "creating":  # not yet what was asked for, and its hub was told that
             found[0].status = status_report(status)
             self._put(agent_id)
 
-    def lines(self, agent_id: UUID, text: str) -> None:
+    def lines(self, agent_id: UUID, message: bytes) -> None:
         """Ten of its ticks, or more."""
         found = self._news.get(agent_id)
         if found is not None:
-            found[0].ticks.extend(_lines.decode(text).data.entries)
+            found[0].ticks.extend(_lines.decode(message).data.entries)
             self._put(agent_id)
 
     def fact(self, agent_id: UUID) -> None:

@@ -7,7 +7,7 @@ whatever Redis lost on the way is read from PostgreSQL.
 
 import asyncio
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from uuid import UUID
 
 import numpy as np
@@ -24,10 +24,11 @@ from adapters.redis_client import away_as_error
 from adapters.shard_records import Head, decode_ticked
 from adapters.shard_store import ShardStore
 from api.directory import AgentDirectory
-from api.live_agents import WatchedAgent
+from api.live_agents import ShardLook, WatchedAgent
 from api.shims import ShimNotes
 from api.sights import Sights
 from api.status import Sight
+from api.status_words import StatusWord
 from api.watcher import Watcher
 from api.websocket_protocol import (
     Fact,
@@ -36,6 +37,7 @@ from api.websocket_protocol import (
     read_fact,
     read_reported_status,
 )
+from engine.rows import Rows, empty_rows, rows_at
 
 log = logging.getLogger(__name__)
 
@@ -48,6 +50,8 @@ CHECK_EVERY_S = 15.0
 RETRY_S = 1.0
 PATIENCE_S = 0.5
 """How long a client waits for the record before it is connected."""
+AGENTS_AT_ONCE = 500
+"""Whose messages are made before others run: a few milliseconds."""
 COALESCE_S = 0.1
 """Before the record is read: many changes at once cost one reading."""
 
@@ -64,6 +68,9 @@ class Topic:
         self.agents_known = False
         self.record_due = True
         self.checked_at = 0.0
+
+
+Followed = tuple[Topic, WatchedAgent]
 
 
 class LiveFeed:
@@ -86,7 +93,7 @@ class LiveFeed:
         self._shims = shims or ShimNotes(None)
         self.topics: dict[UUID, Topic] = {}
         self._channels: dict[str, Topic] = {}
-        self._by_shard: dict[int, dict[UUID, tuple[Topic, WatchedAgent]]] = {}
+        self._by_shard: dict[int, dict[UUID, Followed]] = {}
         self._ticked: set[int] = set()
         self._shard_news = asyncio.Event()
         self._record_news = asyncio.Event()
@@ -211,7 +218,7 @@ class LiveFeed:
             reported = None if topic is None else read_reported_status(data)
             if topic is not None and reported is not None:
                 for watcher in topic.watchers:
-                    watcher.put_status(reported, data.decode())
+                    watcher.put_status(reported, data)
             return
         self._deliver(topic, topic.order.add([fact]))
         if fact.changes_agent or fact.agent_id not in topic.agents:
@@ -253,45 +260,61 @@ class LiveFeed:
         try:
             async with away_as_error():
                 found = await self._read(shard, [each.agent.row for _, each in watched])
-                if found is None:
-                    return
-                head, rows = found
-                for topic, each in watched:
-                    await self._tell_agent(topic, each, head, rows.get(each.agent.row))
+                if found is not None:
+                    await self._tell_agents(watched, *found)
         except AdapterError as error:
             log.warning("shard %d is not streamed: %s", shard, error)
         except Exception as error:
-            # One bad agent must not end the stream of all others; the next tick tries again.
+            # One bad shard must not end the stream of all others; the next tick tries again.
             log.exception("shard %d could not be streamed: %s", shard, error)
 
-    async def _read(self, shard: int, wanted: list[int]) -> tuple[Head, dict[int, np.void]] | None:
+    async def _read(self, shard: int, wanted: list[int]) -> tuple[Head, Rows] | None:
+        """The head, and the records of these rows in their order, free ones where there are none"""
+        rows = empty_rows(len(wanted))
         if len(wanted) <= ROWS_ONE_BY_ONE_MAX:
-            return await self._shards.read_some(shard, wanted)
+            some = await self._shards.read_some(shard, wanted)
+            if some is None:
+                return None
+            head, found = some
+            for place, row in enumerate(wanted):
+                if row in found:
+                    rows[place] = found[row]
+            return head, rows
         state = await self._shards.read(shard)
         if state is None:
             return None
-        rows = state.rows
-        return state.head, {row: rows[row] for row in wanted if row < len(rows)}
+        index = np.array(wanted)
+        there = np.flatnonzero(index < len(state.rows))
+        rows[there] = rows_at(state.rows, index[there])
+        return state.head, rows
 
-    async def _tell_agent(
-        self, topic: Topic, watched: WatchedAgent, head: Head, record: np.void | None
-    ) -> None:
-        sight = await self._sight_at(watched.agent, head.slot)
-        if sight is None:
-            sight = await self._sights.now(watched.agent)
-        agent_id = watched.agent.id
+    async def _tell_agents(self, watched: Sequence[Followed], head: Head, rows: Rows) -> None:
+        """Statuses and tick lines of some agents of one shard."""
+        words = [self._word(each.agent.id) for _, each in watched]
+        topics = {each.agent.id: topic for topic, each in watched}
+        look = ShardLook(head, [each for _, each in watched], rows, words)
+        if not look.is_needed:
+            return
+        sights: dict[int, dict[int, Sight]] = {}
+        now: dict[int, Sight] = {}
+        for slot, of_plans in look.wanted().items():
+            frame = await self._sights.frame(slot)
+            if frame is not None:
+                sights[slot] = await self._sights.of_plans(of_plans, frame)
+            elif slot == head.slot:
+                now = {agent.plan_id: await self._sights.now(agent) for agent in of_plans}
+        for number, told in enumerate(look.told(sights, sights.get(head.slot, now)), start=1):
+            agent_id = told.watched.agent.id
+            for watcher in topics[agent_id].watchers:
+                watcher.put_status(agent_id, told.status)
+                if told.lines is not None:
+                    watcher.put_lines(agent_id, told.lines)
+            if number % AGENTS_AT_ONCE == 0:
+                await asyncio.sleep(0)
+
+    def _word(self, agent_id: UUID) -> StatusWord | None:
         said = self._shims.word(agent_id)
-        word = None if said is None else said[0]
-        status, lines = await watched.look(head, record, sight, self._sight_at, word)
-        for watcher in topic.watchers:
-            if status is not None:
-                watcher.put_status(agent_id, status)
-            if lines is not None:
-                watcher.put_lines(agent_id, lines)
-
-    async def _sight_at(self, agent: Agent, slot: int) -> Sight | None:
-        frame = await self._sights.frame(slot)
-        return None if frame is None else await self._sights.at(agent, frame)
+        return None if said is None else said[0]
 
     async def _follow_record(self) -> None:
         """Reads from PostgreSQL what Redis did not bring, and which agents there are."""
@@ -360,7 +383,8 @@ class LiveFeed:
         topic.agents = {}
         for agent in found:
             watched = known.get(agent.id) or WatchedAgent(agent)
-            watched.agent = agent
+            if watched.agent != agent:  # what was made of the same record still holds
+                watched.agent = agent
             topic.agents[agent.id] = watched
             self._by_shard.setdefault(agent.shard, {})[agent.id] = (topic, watched)
             self._look_at(agent.shard)

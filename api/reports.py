@@ -31,7 +31,7 @@ from api.errors import FieldError, Problem, bad_input, not_found
 from api.hub import Hub, hub_of
 from api.reported_status import ReportStatus, status_of_report
 from api.times import iso_seconds
-from api.websocket_protocol import status_text
+from api.websocket_protocol import status_message
 
 ENTRIES_MAX = 1_000
 SIGNIFICANT_DIGITS = 12
@@ -134,8 +134,8 @@ async def report_status(request: Request) -> Response:
         status = status_of_report(agent, report, before, realized, now_s)
         encoded = msgspec.json.encode(status)
         await keep_status(hub.state_redis, agent.id, encoded, kept_s(agent.interval_seconds))
-        text = status_text(status, iso_seconds(now_s))
-        await publish_status(hub.state_redis, agent.user_id, text)
+        message = status_message(status, iso_seconds(now_s))
+        await publish_status(hub.state_redis, agent.user_id, message)
     return answer(Done(ok=True))
 
 

@@ -7,7 +7,7 @@ slot and the frame.
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Final, Literal, Protocol
 from uuid import UUID
 
 import msgspec
@@ -26,7 +26,15 @@ Side = Literal["long", "short"]
 SIDE_WORDS: Mapping[int, Side] = {1: "long", -1: "short"}
 
 
-ENTRIES_HALTED = "entries are halted"
+STALE_PRICE: Final = "the price is stale"
+NO_SIGNAL: Final = "no signal"
+STAYS_OPEN: Final = "the position stays open"
+NO_READING: Final = "a reading for its stop or size is not there; the log says which"
+BELOW_THRESHOLD: Final = "the signal is below the threshold"
+ENTRIES_HALTED: Final = "entries are halted"
+PAUSE: Final = "a pause after a loss"
+SPENT: Final = "max_trades_per_day is reached"
+WAITING: Final = "waiting for the next tick"
 
 
 class ShardHead(Protocol):
@@ -184,23 +192,23 @@ def last_action(row: np.void, last_tick: int | None, sight: Sight) -> tuple[str 
 
 def _why_held(row: np.void, sight: Sight, last_tick: int) -> str:
     if sight.stale:
-        return "the price is stale"
+        return STALE_PRICE
     if sight.signal is None:
-        return "no signal"
+        return NO_SIGNAL
     if row["side"]:
-        return "the position stays open"
+        return STAYS_OPEN
     if sight.silenced:
         return sight.silenced
     if row["flags"] & RowFlag.CANNOT_RUN_SAID:
-        return "a reading for its stop or size is not there; the log says which"
+        return NO_READING
     if abs(sight.signal) < float(row["threshold"]):
-        return "the signal is below the threshold"
+        return BELOW_THRESHOLD
     halted, pausing, spent = held_back(row.reshape(1), last_tick)
     if halted[0]:
         return ENTRIES_HALTED
     if pausing[0]:
-        return "a pause after a loss"
-    return "max_trades_per_day is reached" if spent[0] else "waiting for the next tick"
+        return PAUSE
+    return SPENT if spent[0] else WAITING
 
 
 def _price_or_none(price: float) -> float | None:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import msgspec
+import numpy as np
 
 from api.status import Sight
 from api.times import IsoTime, iso_seconds
@@ -90,11 +91,28 @@ def tick_line(slot: int, sight: Sight, held: Held | None) -> LogEntry:
     return LogEntry(iso_seconds(slot), "tick", f"{price}, {signal}{detail}, {_held(sight, held)}")
 
 
+def held_of(row: np.void) -> Held | None:
+    """The open position of a row."""
+    if not row["side"]:
+        return None
+    return Held(
+        int(row["side"]),
+        float(row["quantity"]),
+        float(row["entry_price"]),
+        int(row["opened_slot"]),
+    )
+
+
+def held_text(held: Held) -> str:
+    """`long 0.0015 at 64100`."""
+    side = "long" if held.side > 0 else "short"
+    return f"{side} {held.quantity:.12g} at {held.entry_price:.12g}"
+
+
 def _held(sight: Sight, held: Held | None) -> str:
     if held is None:
         return "flat"
-    side = "long" if held.side > 0 else "short"
-    text = f"{side} {held.quantity:.12g} at {held.entry_price:.12g}"
+    text = held_text(held)
     if sight.price is None:
         return text
     profit = float(unrealized(held.side, held.entry_price, held.quantity, sight.price))

@@ -4,7 +4,7 @@ import asyncio
 from dataclasses import dataclass, field
 from uuid import UUID
 
-from api.websocket_protocol import Fact, Outbox, Wishes, gap_text
+from api.websocket_protocol import Fact, Outbox, Wishes, gap_message
 
 
 @dataclass(eq=False)
@@ -19,16 +19,16 @@ class Watcher:
     """seq of the last fact that was put; None: everything live is news."""
     replaying: bool = False
 
-    def put_status(self, agent_id: UUID, text: str) -> None:
+    def put_status(self, agent_id: UUID, message: bytes) -> None:
         """Offers the newest status of an agent."""
         if self.wishes.include(agent_id):
-            self.outbox.put_status(agent_id, text)
+            self.outbox.put_status(agent_id, message)
             self.news.set()
 
-    def put_lines(self, agent_id: UUID, text: str) -> None:
+    def put_lines(self, agent_id: UUID, message: bytes) -> None:
         """Offers a batch of tick lines."""
         if self.wishes.include(agent_id):
-            self._put(text)
+            self._put(message)
 
     def put_fact(self, fact: Fact) -> None:
         """Offers a trade or log, unless it was put before."""
@@ -41,10 +41,10 @@ class Watcher:
     def put_gap(self, first: int, last: int) -> None:
         """Says that messages are no longer kept."""
         self.after = max(last, self.after or 0)
-        self._put(gap_text(first, last))
+        self._put(gap_message(first, last))
 
-    def _put(self, text: str) -> None:
-        self.outbox.put_fact(text)
+    def _put(self, message: bytes) -> None:
+        self.outbox.put_fact(message)
         self.news.set()
         if self.outbox.too_far_behind:
             self.given_up.set()

@@ -13,6 +13,7 @@ from adapters.db.errors import DatabaseError
 from api.auth import SCOPE_KEY, caller_of_token
 from api.callers import Caller
 from api.errors import Problem
+from api.http_heads import batch_of
 from api.hub import Hub, hub_of
 from api.watcher import Watcher
 from api.websocket_protocol import (
@@ -25,6 +26,8 @@ from api.websocket_protocol import (
 
 log = logging.getLogger(__name__)
 
+SEND_BYTES = 32_768
+"""Of messages that are handed to the socket together; what is handed over is merged no more."""
 SEND_S_MAX = 30.0
 """A client that takes nothing for so long is too far behind."""
 CLOSE_S = 5.0
@@ -113,11 +116,11 @@ async def _send(hub: Hub, caller: Caller, socket: WebSocket, watcher: Watcher) -
     """Sends until the client is gone or too far behind."""
     outbox = watcher.outbox
     while not outbox.too_far_behind:
-        text = outbox.take()
-        if text is not None:
+        messages = outbox.take(SEND_BYTES)
+        if messages:
             try:
                 async with asyncio.timeout(SEND_S_MAX):
-                    await socket.send_text(text)
+                    await socket.send(batch_of(messages))
             except TimeoutError:
                 outbox.too_far_behind = True
             continue

@@ -16,7 +16,6 @@ from msgspec import Meta
 from api.bodies import Body, Check, check_query, usual_uuid
 from api.errors import Problem
 from api.status import AgentStatus
-from api.tick_lines import LogEntry
 
 CLOSE_BAD_REQUEST = 4400
 CLOSE_BAD_TOKEN = 4401
@@ -42,12 +41,16 @@ class Fact:
 
     seq: int
     agent_id: UUID
-    text: str
+    text: bytes
     changes_agent: bool
 
 
 class _Line(msgspec.Struct):
     level: str
+
+
+class _Timed(msgspec.Struct):
+    ts: str
 
 
 class _Data(msgspec.Struct):
@@ -78,7 +81,7 @@ def read_fact(message: bytes) -> Fact | None:
         return None
     levels = {line.level for line in envelope.data.entries}
     changes = bool(levels & CONFIGURATION_LEVELS)
-    return Fact(envelope.seq, envelope.agent_id, message.decode(), changes)
+    return Fact(envelope.seq, envelope.agent_id, message, changes)
 
 
 def read_reported_status(message: bytes) -> UUID | None:
@@ -96,24 +99,34 @@ def fact_of(message: Mapping[str, object]) -> Fact:
     return fact
 
 
-def status_text(status: AgentStatus, ts: str) -> str:
+def status_message(status: AgentStatus, ts: str) -> bytes:
     """An agent_status message."""
-    return _text("agent_status", status.agent_id, ts, status)
+    return msgspec.json.encode(
+        {
+            "type": "agent_status",
+            "agent_id": status.agent_id,
+            "seq": None,
+            "ts": ts,
+            "data": status,
+        }
+    )
 
 
-def tick_lines_text(agent_id: UUID, lines: Sequence[LogEntry]) -> str:
-    """A log message of tick lines, which have no seq; its time is that of the newest."""
-    return _text("log", agent_id, lines[-1].ts, {"entries": lines})
+def tick_lines_message(agent_id: UUID, lines: Sequence[bytes]) -> bytes:
+    """A log message of tick lines (each a LogEntry as JSON), which have no seq; its time is that of
+    the newest.
+    """
+    newest = msgspec.json.decode(lines[-1], type=_Timed).ts
+    return b'{"type":"log","agent_id":"%b","seq":null,"ts":%b,"data":{"entries":[%b]}}' % (
+        str(agent_id).encode(),
+        msgspec.json.encode(newest),
+        b",".join(lines),
+    )
 
 
-def gap_text(first: int, last: int) -> str:
+def gap_message(first: int, last: int) -> bytes:
     """Says that the messages first..last are no longer kept."""
-    return msgspec.json.encode({"type": "gap", "from": first, "to": last}).decode()
-
-
-def _text(kind: str, agent_id: UUID, ts: str, data: object) -> str:
-    message = {"type": kind, "agent_id": agent_id, "seq": None, "ts": ts, "data": data}
-    return msgspec.json.encode(message).decode()
+    return msgspec.json.encode({"type": "gap", "from": first, "to": last})
 
 
 class FactOrder:
@@ -171,39 +184,54 @@ class Outbox:
     """What one client is still to be sent: every fact, and the newest status of each agent."""
 
     def __init__(self) -> None:
-        self._facts: deque[str] = deque()
-        self._statuses: dict[UUID, str] = {}
+        self._facts: deque[bytes] = deque()
+        self._statuses: dict[UUID, bytes] = {}
         self._bytes = 0
         self.too_far_behind = False
 
     def __len__(self) -> int:
         return len(self._facts) + len(self._statuses)
 
-    def put_fact(self, text: str) -> None:
+    def put_fact(self, message: bytes) -> None:
         """A message that must arrive; too many of them and the client is given up."""
         if self.too_far_behind:
             return
-        self._facts.append(text)
-        self._bytes += len(text)
+        self._facts.append(message)
+        self._bytes += len(message)
         if len(self._facts) > OUTBOX_FACTS_MAX or self._bytes > OUTBOX_BYTES_MAX:
             self.too_far_behind = True
             self._facts.clear()
             self._statuses.clear()
 
-    def put_status(self, agent_id: UUID, text: str) -> None:
+    def put_status(self, agent_id: UUID, message: bytes) -> None:
         """Takes the place of an older status of the same agent that was not sent yet."""
         if not self.too_far_behind:
-            self._statuses[agent_id] = text
+            self._statuses[agent_id] = message
 
-    def take(self) -> str | None:
-        """The next message: facts first, then statuses in the order of their agents."""
-        if self._facts:
-            text = self._facts.popleft()
-            self._bytes -= len(text)
-            return text
-        if self._statuses:
-            return self._statuses.pop(next(iter(self._statuses)))
-        return None
+    def take(self, bytes_max: int) -> list[bytes]:
+        """The next messages, together hardly above bytes_max: facts first, then statuses in the
+        order of their agents. Empty when there are none.
+        """
+        taken: list[bytes] = []
+        size = 0
+        while self._facts and size < bytes_max:
+            message = self._facts.popleft()
+            self._bytes -= len(message)
+            size += len(message)
+            taken.append(message)
+        agents: list[UUID] = []
+        for agent_id, message in self._statuses.items():
+            if size >= bytes_max:
+                break
+            size += len(message)
+            taken.append(message)
+            agents.append(agent_id)
+        if len(agents) == len(self._statuses):
+            self._statuses = {}
+        else:
+            for agent_id in agents:
+                del self._statuses[agent_id]
+        return taken
 
 
 def _ids(value: str) -> str | None:

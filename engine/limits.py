@@ -11,6 +11,7 @@ import numpy as np
 from engine.position import unrealized
 from engine.rounding import round_usd
 from engine.rows import Floats, Halt, Mask, RowFlag, Rows
+from engine.schedule import Slots
 
 DAY_S: Final = 86_400
 STEP_FRACTION: Final = 0.0005
@@ -88,7 +89,8 @@ class HeldBack(NamedTuple):
     spent: Mask  # has opened as often as it may on this UTC day
 
 
-def held_back(rows: Rows, slot: int) -> HeldBack:
+def held_back(rows: Rows, slot: Slots | int) -> HeldBack:
+    """In a slot, or each row in one of its own."""
     flags, limit = rows["flags"], rows["max_trades_per_day"]
     since = slot - rows["action_slot"].astype(np.int64)
     return HeldBack(
@@ -105,7 +107,7 @@ def may_open(rows: Rows, slot: int) -> Mask:
     return may
 
 
-def trades_today(rows: Rows, slot: int) -> Floats:
+def trades_today(rows: Rows, slot: Slots | int) -> Floats:
     """Openings on the UTC day of `slot`."""
     same_day = rows["opened_slot"] // DAY_S == slot // DAY_S
     return np.where(same_day, rows["trades_that_day"], 0)

@@ -1,15 +1,10 @@
 """Derived log lines: which slots have one, and what it says."""
 
-import json
-
 import pytest
 
-from api.live_agents import WatchedAgent
-from api.status import Sight
-from api.status_words import StatusWord
 from api.tick_lines import Held, Schedule, held_at, tick_line, tick_lines, ticked_slots
 from engine.schedule import SkippedRange, due_mask
-from tests.api.rows import START, TestHead, advanced, agent, sight
+from tests.api.rows import START, advanced, agent, sight
 
 LONG = Held(1, 0.5, 100.0, START + 2, START + 5)
 SHORT = Held(-1, 2.0, 110.0, START + 6)
@@ -64,55 +59,3 @@ def test_lines() -> None:
     )
     blind = tick_line(START, sight(None, detail="no prices yet", signal=None), SHORT)
     assert blind.message == "no price, no signal (no prices yet), short 2 at 110"
-
-
-async def test_a_watched_agent_says_each_tick_once_and_lines_in_tens() -> None:
-    async def sight_at(_: object, slot: int) -> Sight:
-        return sight(100.0 + slot - START)
-
-    watched = WatchedAgent(agent())
-    rows = advanced(None, START, 100.0, wanted=agent())
-    statuses, batches = 0, 0
-    for slot in range(START, START + 25):
-        for _ in range(2):  # the second look finds nothing new
-            status, lines = await watched.look(TestHead(slot), rows[0], sight(), sight_at)
-            statuses += status is not None
-            batches += lines is not None
-    assert (statuses, batches) == (25, 2)
-    status, lines = await watched.look(TestHead(START + 40), rows[0], sight(), sight_at)
-    assert lines is not None
-    assert lines.count('"level":"tick"') == 5 + 16
-    stopped = advanced(rows, START + 41, 100.0, wanted=agent(epoch=2, wanted="stopped"))
-    status, _ = await watched.look(TestHead(START + 41), stopped[0], sight(), sight_at)
-    assert status is not None
-    assert '"status":"stopped"' in status
-    status, _ = await watched.look(TestHead(START + 60), stopped[0], sight(), sight_at)
-    assert status is None
-
-
-async def test_a_watched_agent_has_the_word_of_its_container() -> None:
-    async def sight_at(_: object, slot: int) -> Sight:
-        return sight()
-
-    watched = WatchedAgent(agent())
-    rows = advanced(None, START, 100.0, wanted=agent())
-    words: list[StatusWord | None] = ["creating", "error", None, None]
-    told = []
-    for word in words:  # the last look finds nothing new
-        status, _ = await watched.look(TestHead(START), rows[0], sight(), sight_at, word)
-        told.append(None if status is None else json.loads(status)["data"]["status"])
-    assert told == ["creating", "error", "running", None]
-
-
-async def test_an_hourly_agent_is_told_of_once_an_hour() -> None:
-    async def sight_at(_: object, slot: int) -> Sight:
-        return sight()
-
-    hourly = agent(interval_seconds=3600)
-    watched = WatchedAgent(hourly)
-    rows = advanced(None, START, 100.0, wanted=hourly)
-    told = []
-    for slot in (START, START + 1, START + 1800, START + 3600, START + 3601, START + 7200):
-        status, _ = await watched.look(TestHead(slot), rows[0], sight(), sight_at)
-        told.append(status is not None)
-    assert told == [True, False, False, True, False, True]

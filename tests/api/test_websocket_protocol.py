@@ -3,6 +3,7 @@
 import json
 from uuid import UUID, uuid4
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,7 +16,7 @@ AGENT, OTHER = uuid4(), uuid4()
 
 
 def fact(seq: int) -> Fact:
-    return Fact(seq, AGENT, str(seq), changes_agent=False)
+    return Fact(seq, AGENT, str(seq).encode(), changes_agent=False)
 
 
 @given(st.lists(st.lists(st.integers(1, 30), max_size=6), max_size=30), st.integers(0, 10))
@@ -58,57 +59,64 @@ def test_facts_held_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_an_outbox_merges_statuses_and_keeps_facts() -> None:
     outbox = Outbox()
-    outbox.put_status(AGENT, "a1")
-    outbox.put_status(OTHER, "b1")
-    outbox.put_fact("trade 1")
-    outbox.put_status(AGENT, "a2")
-    outbox.put_fact("trade 2")
-    taken = [outbox.take() for _ in range(len(outbox))]
-    assert taken == ["trade 1", "trade 2", "a2", "b1"]
-    assert outbox.take() is None
+    outbox.put_status(AGENT, b"a1")
+    outbox.put_status(OTHER, b"b1")
+    outbox.put_fact(b"trade 1")
+    outbox.put_status(AGENT, b"a2")
+    outbox.put_fact(b"trade 2")
+    assert len(outbox) == 4
+    assert outbox.take(8) == [b"trade 1", b"trade 2"]
+    assert outbox.take(1) == [b"a2"]
+    outbox.put_status(AGENT, b"a3")
+    assert outbox.take(1_000) == [b"b1", b"a3"]
+    assert outbox.take(1_000) == []
 
 
-@given(st.lists(st.tuples(st.booleans(), st.integers(0, 3)), max_size=60))
-def test_no_fact_is_lost_and_the_newest_status_arrives(steps: list[tuple[bool, int]]) -> None:
+@given(st.lists(st.tuples(st.booleans(), st.integers(0, 3)), max_size=60), st.integers(1, 30))
+def test_no_fact_is_lost_and_the_newest_status_arrives(
+    steps: list[tuple[bool, int]], bytes_max: int
+) -> None:
     outbox = Outbox()
     agents = [UUID(int=n) for n in range(4)]
-    newest: dict[int, str] = {}
-    facts: list[str] = []
-    seen: list[str] = []
+    newest: dict[int, bytes] = {}
+    facts: list[bytes] = []
+    seen: list[bytes] = []
     for number, (is_fact, agent) in enumerate(steps):
         if is_fact:
-            outbox.put_fact(f"f{number}")
-            facts.append(f"f{number}")
+            outbox.put_fact(b"f%d" % number)
+            facts.append(b"f%d" % number)
         else:
-            newest[agent] = f"{agent}:{number}"
+            newest[agent] = b"%d:%d" % (agent, number)
             outbox.put_status(agents[agent], newest[agent])
-        if number % 7 == 0 and (text := outbox.take()) is not None:
-            seen.append(text)
-    while (text := outbox.take()) is not None:
-        seen.append(text)
-    assert [text for text in seen if text.startswith("f")] == facts
+        if number % 7 == 0:
+            seen += outbox.take(bytes_max)
+    while taken := outbox.take(bytes_max):
+        assert sum(map(len, taken[:-1])) < bytes_max
+        seen += taken
+    assert [message for message in seen if message.startswith(b"f")] == facts
     assert set(newest.values()) <= set(seen)
+    assert len(outbox) == 0
 
 
 def test_a_client_far_behind_is_given_up_and_costs_nothing_more() -> None:
     outbox = Outbox()
     for _ in range(protocol.OUTBOX_FACTS_MAX):
-        outbox.put_fact("x")
+        outbox.put_fact(b"x")
     assert not outbox.too_far_behind
-    outbox.put_fact("x")
+    outbox.put_fact(b"x")
     assert len(outbox) == 0
-    outbox.put_fact("y")
-    outbox.put_status(AGENT, "z")
-    assert outbox.take() is None
+    outbox.put_fact(b"y")
+    outbox.put_status(AGENT, b"z")
+    assert outbox.take(1) == []
     large = Outbox()
-    large.put_fact("x" * (protocol.OUTBOX_BYTES_MAX + 1))
+    large.put_fact(b"x" * (protocol.OUTBOX_BYTES_MAX + 1))
     assert (outbox.too_far_behind, large.too_far_behind) == (True, True)
 
 
 def test_statuses_alone_never_make_a_client_too_slow() -> None:
     outbox = Outbox()
     for number in range(3 * protocol.OUTBOX_FACTS_MAX):
-        outbox.put_status(AGENT, str(number))
+        outbox.put_status(AGENT, b"%d" % number)
     assert (outbox.too_far_behind, len(outbox)) == (False, 1)
 
 
@@ -140,7 +148,8 @@ def test_reading_published_messages() -> None:
 
 def test_messages_of_our_own() -> None:
     lines = [LogEntry("t1", "tick", "a"), LogEntry("t2", "tick", "b")]
-    assert json.loads(protocol.tick_lines_text(AGENT, lines)) == {
+    encoded = [msgspec.json.encode(line) for line in lines]
+    assert json.loads(protocol.tick_lines_message(AGENT, encoded)) == {
         "type": "log",
         "agent_id": str(AGENT),
         "seq": None,
@@ -148,7 +157,7 @@ def test_messages_of_our_own() -> None:
         "data": {"entries": [{"ts": "t1", "level": "tick", "message": "a"},
                              {"ts": "t2", "level": "tick", "message": "b"}]},
     }  # fmt: skip
-    assert json.loads(protocol.gap_text(3, 9)) == {"type": "gap", "from": 3, "to": 9}
+    assert json.loads(protocol.gap_message(3, 9)) == {"type": "gap", "from": 3, "to": 9}
 
 
 @pytest.mark.parametrize(
