@@ -1,5 +1,6 @@
 """`python -m api`: the hub as a process."""
 
+import gc
 import logging
 import socket
 import sys
@@ -55,6 +56,11 @@ def main() -> None:
         raise SystemExit(1) from None
     config = server_config(create_app(settings, source), settings)
     server = uvicorn.Server(config)
+    # Objects that live as long as the process are not worth a look of the collector, and a full
+    # collection holds up every client.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(100_000, 50, 50)
     address = _bind(settings.hub_host, settings.hub_port)
     try:
         server.run(sockets=[address])

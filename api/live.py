@@ -1,16 +1,13 @@
 """What happens, told to whoever watches: one subscription to Redis for a process, fanned out here.
 
-Workers know no watchers; they only say "shard ticked". Statuses are made from rows and frames for
-the agents that somebody watches. Trades and logs come from the ledger in the order of their seq;
-whatever Redis lost on the way is read from PostgreSQL.
+Statuses come from the shards (live_shards.py), trades and logs from the ledger in the order of
+their seq; whatever Redis lost on the way is read from PostgreSQL.
 """
 
 import asyncio
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from uuid import UUID
-
-import numpy as np
 
 from adapters import redis_keys as keys
 from adapters.agent_news import read_news
@@ -19,16 +16,13 @@ from adapters.db import agents, history, users
 from adapters.db.agents import Agent
 from adapters.db.connection import Database
 from adapters.db.errors import DatabaseError
-from adapters.errors import AdapterError
-from adapters.redis_client import away_as_error
-from adapters.shard_records import Head, decode_ticked
+from adapters.shard_records import decode_ticked
 from adapters.shard_store import ShardStore
 from api.directory import AgentDirectory
-from api.live_agents import ShardLook, WatchedAgent
+from api.live_agents import WatchedAgent
+from api.live_shards import LiveShards
 from api.shims import ShimNotes
 from api.sights import Sights
-from api.status import Sight
-from api.status_words import StatusWord
 from api.watcher import Watcher
 from api.websocket_protocol import (
     Fact,
@@ -37,12 +31,9 @@ from api.websocket_protocol import (
     read_fact,
     read_reported_status,
 )
-from engine.rows import Rows, empty_rows, rows_at
 
 log = logging.getLogger(__name__)
 
-ROWS_ONE_BY_ONE_MAX = 64
-SHARDS_AT_ONCE = 16
 PAGE = 1_000
 REPLAY_PAGE = 500
 CHECK_EVERY_S = 15.0
@@ -50,8 +41,6 @@ CHECK_EVERY_S = 15.0
 RETRY_S = 1.0
 PATIENCE_S = 0.5
 """How long a client waits for the record before it is connected."""
-AGENTS_AT_ONCE = 500
-"""Whose messages are made before others run: a few milliseconds."""
 COALESCE_S = 0.1
 """Before the record is read: many changes at once cost one reading."""
 
@@ -70,9 +59,6 @@ class Topic:
         self.checked_at = 0.0
 
 
-Followed = tuple[Topic, WatchedAgent]
-
-
 class LiveFeed:
     """The watchers of one process. run() keeps it going; join and leave may come at any time."""
 
@@ -86,16 +72,11 @@ class LiveFeed:
         shims: ShimNotes | None = None,
     ) -> None:
         self._broadcasts = broadcasts
-        self._shards = shards
-        self._sights = sights
         self._database = database
         self._directory = directory
-        self._shims = shims or ShimNotes(None)
+        self._followed = LiveShards(shards, sights, shims or ShimNotes(None))
         self.topics: dict[UUID, Topic] = {}
         self._channels: dict[str, Topic] = {}
-        self._by_shard: dict[int, dict[UUID, Followed]] = {}
-        self._ticked: set[int] = set()
-        self._shard_news = asyncio.Event()
         self._record_news = asyncio.Event()
         broadcasts.listen(keys.ticked_channel(), self._on_ticked, self._on_shards_subscribed)
         broadcasts.listen(keys.agents_channel(), self._on_agents, self._on_agents_subscribed)
@@ -103,7 +84,7 @@ class LiveFeed:
     async def run(self) -> None:
         """Follows shards and users until it is canceled."""
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._follow_shards())
+            tasks.create_task(self._followed.run())
             tasks.create_task(self._follow_record())
 
     async def join(self, user_id: UUID, watcher: Watcher) -> None:
@@ -126,7 +107,7 @@ class LiveFeed:
         # A status of everything to begin with; the others get one more, which does no harm.
         for watched in topic.agents.values():
             watched.shown = None
-            self._look_at(watched.agent.shard)
+            self._followed.look_at(watched.agent.shard)
         if topic.record_due:
             self._record_news.set()
 
@@ -194,13 +175,11 @@ class LiveFeed:
 
     def _on_ticked(self, channel: str, data: bytes) -> None:
         shard, _, _ = decode_ticked(data)
-        if shard in self._by_shard:
-            self._look_at(shard)
+        self._followed.look_at(shard)
 
     def _on_shards_subscribed(self, channel: str) -> None:
         # What was published before is lost.
-        for shard in self._by_shard:
-            self._look_at(shard)
+        self._followed.look_at_all()
 
     def _on_agents(self, channel: str, data: bytes) -> None:
         owner = read_news(data).owner
@@ -234,87 +213,11 @@ class LiveFeed:
             topic.record_due = True
             self._record_news.set()
 
-    def _look_at(self, shard: int) -> None:
-        self._ticked.add(shard)
-        self._shard_news.set()
-
     def _deliver(self, topic: Topic, facts: Iterable[Fact]) -> None:
         for fact in facts:
             for watcher in topic.watchers:
                 if not watcher.replaying:
                     watcher.put_fact(fact)
-
-    async def _follow_shards(self) -> None:
-        while True:
-            await self._shard_news.wait()
-            self._shard_news.clear()
-            ticked, self._ticked = sorted(self._ticked), set()
-            for begin in range(0, len(ticked), SHARDS_AT_ONCE):
-                some = ticked[begin : begin + SHARDS_AT_ONCE]
-                await asyncio.gather(*(self._tell_shard(shard) for shard in some))
-
-    async def _tell_shard(self, shard: int) -> None:
-        watched = list(self._by_shard.get(shard, {}).values())
-        if not watched:
-            return
-        try:
-            async with away_as_error():
-                found = await self._read(shard, [each.agent.row for _, each in watched])
-                if found is not None:
-                    await self._tell_agents(watched, *found)
-        except AdapterError as error:
-            log.warning("shard %d is not streamed: %s", shard, error)
-        except Exception as error:
-            # One bad shard must not end the stream of all others; the next tick tries again.
-            log.exception("shard %d could not be streamed: %s", shard, error)
-
-    async def _read(self, shard: int, wanted: list[int]) -> tuple[Head, Rows] | None:
-        """The head, and the records of these rows in their order, free ones where there are none"""
-        rows = empty_rows(len(wanted))
-        if len(wanted) <= ROWS_ONE_BY_ONE_MAX:
-            some = await self._shards.read_some(shard, wanted)
-            if some is None:
-                return None
-            head, found = some
-            for place, row in enumerate(wanted):
-                if row in found:
-                    rows[place] = found[row]
-            return head, rows
-        state = await self._shards.read(shard)
-        if state is None:
-            return None
-        index = np.array(wanted)
-        there = np.flatnonzero(index < len(state.rows))
-        rows[there] = rows_at(state.rows, index[there])
-        return state.head, rows
-
-    async def _tell_agents(self, watched: Sequence[Followed], head: Head, rows: Rows) -> None:
-        """Statuses and tick lines of some agents of one shard."""
-        words = [self._word(each.agent.id) for _, each in watched]
-        topics = {each.agent.id: topic for topic, each in watched}
-        look = ShardLook(head, [each for _, each in watched], rows, words)
-        if not look.is_needed:
-            return
-        sights: dict[int, dict[int, Sight]] = {}
-        now: dict[int, Sight] = {}
-        for slot, of_plans in look.wanted().items():
-            frame = await self._sights.frame(slot)
-            if frame is not None:
-                sights[slot] = await self._sights.of_plans(of_plans, frame)
-            elif slot == head.slot:
-                now = {agent.plan_id: await self._sights.now(agent) for agent in of_plans}
-        for number, told in enumerate(look.told(sights, sights.get(head.slot, now)), start=1):
-            agent_id = told.watched.agent.id
-            for watcher in topics[agent_id].watchers:
-                watcher.put_status(agent_id, told.status)
-                if told.lines is not None:
-                    watcher.put_lines(agent_id, told.lines)
-            if number % AGENTS_AT_ONCE == 0:
-                await asyncio.sleep(0)
-
-    def _word(self, agent_id: UUID) -> StatusWord | None:
-        said = self._shims.word(agent_id)
-        return None if said is None else said[0]
 
     async def _follow_record(self) -> None:
         """Reads from PostgreSQL what Redis did not bring, and which agents there are."""
@@ -375,16 +278,4 @@ class LiveFeed:
                 return
 
     def _set_agents(self, topic: Topic, found: list[Agent]) -> None:
-        for watched in topic.agents.values():
-            self._by_shard.get(watched.agent.shard, {}).pop(watched.agent.id, None)
-            if not self._by_shard.get(watched.agent.shard, True):
-                del self._by_shard[watched.agent.shard]
-        known = topic.agents
-        topic.agents = {}
-        for agent in found:
-            watched = known.get(agent.id) or WatchedAgent(agent)
-            if watched.agent != agent:  # what was made of the same record still holds
-                watched.agent = agent
-            topic.agents[agent.id] = watched
-            self._by_shard.setdefault(agent.shard, {})[agent.id] = (topic, watched)
-            self._look_at(agent.shard)
+        topic.agents = self._followed.follow(topic.watchers, topic.agents, found)

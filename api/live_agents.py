@@ -17,6 +17,7 @@ from api.status_pieces import AgentPieces, SightPieces, SlotPieces, agent_pieces
 from api.status_words import StatusWord
 from api.tick_lines import Held, tick_line
 from api.websocket_protocol import TICK_LINES_BATCH, tick_lines_message
+from engine.position import unrealized
 from engine.rows import Mask, Rows, RowStatus
 from engine.schedule import running_mask
 
@@ -46,6 +47,8 @@ class WatchedAgent:
 class Told:
     """What there is to say of an agent: an agent_status message, a log message with tick lines."""
 
+    place: int
+    """Among the agents that were looked at."""
     watched: WatchedAgent
     status: bytes
     lines: bytes | None
@@ -56,7 +59,8 @@ class ShardLook:
     of the market for it, and the messages.
 
     rows: the record in each agent's place, a free one where there is none. words: what an agent
-    that runs is said to be while its container is not well.
+    that runs is said to be while its container is not well. before: the rows of the last look at
+    the same agents, where everybody was told of it.
     """
 
     def __init__(
@@ -65,18 +69,16 @@ class ShardLook:
         watched: Sequence[WatchedAgent],
         rows: Rows,
         words: Sequence[StatusWord | None],
+        before: Rows | None = None,
     ) -> None:
         self._head = head
         self._watched = watched
         self._rows = rows
         ids = np.frombuffer(b"".join(each.agent.id.bytes for each in watched), "V16")
         self._own: Mask = (rows["agent_id"] == ids) & (rows["status"] != int(RowStatus.FREE))
-        records: list[bytes] = rows.view(np.dtype(f"V{rows.itemsize}")).tolist()
         self._seen: list[tuple[bytes | None, int, StatusWord | None]] = [
-            (record if is_own else None, each.agent.epoch, word)
-            for record, is_own, each, word in zip(
-                records, self._own.tolist(), watched, words, strict=True
-            )
+            (record, each.agent.epoch, word)
+            for record, each, word in zip(self._records(before), watched, words, strict=True)
         ]
         self._ticked = self._ticked_slots()
         """Indices of the agents that ticked in a slot, by slot, ascending."""
@@ -130,10 +132,12 @@ class ShardLook:
             lines = None
             if seen[0] is not None:
                 before, watched.held = watched.held, mine.held
-                for slot, then in older.get(i, ()):
-                    has_changed = slot >= self._rows["action_slot"][i]
-                    line = tick_line(slot, then, mine.held if has_changed else before)
-                    watched.lines.append(msgspec.json.encode(line))
+                for slot, then, profit_usd in older.get(i, ()):
+                    if slot >= self._rows["action_slot"][i]:
+                        line = _line(then, mine, profit_usd)
+                    else:
+                        line = msgspec.json.encode(tick_line(slot, then.sight, before))
+                    watched.lines.append(line)
                 if newest[i]:
                     watched.lines.append(_line(sight, mine, columns.profit_usd[i]))
                 if len(watched.lines) >= TICK_LINES_BATCH:
@@ -156,7 +160,27 @@ class ShardLook:
                     mine.tail,
                 )
             )
-            yield Told(watched, status, lines)
+            yield Told(i, watched, status, lines)
+
+    def _records(self, before: Rows | None) -> list[bytes | None]:
+        """The bytes of the agents' own rows; the same object as last time where nothing changed,
+        which is mostly so, and makes them cheap to compare.
+        """
+        rows = self._rows
+        own: list[bool] = self._own.tolist()
+        if before is None:
+            records = rows.view(np.dtype(f"V{rows.itemsize}")).tolist()
+            return [record if is_own else None for record, is_own in zip(records, own, strict=True)]
+        table = np.ascontiguousarray(rows).view(np.uint8).reshape(len(rows), -1)
+        same = (table == before.view(np.uint8).reshape(len(rows), -1)).all(axis=1)
+        return [
+            each.shown[0]
+            if is_same and each.shown is not None
+            else rows[i].tobytes()
+            if own[i]
+            else None
+            for i, (each, is_same) in enumerate(zip(self._watched, same.tolist(), strict=True))
+        ]
 
     def _columns(self, sights: Sequence[SightPieces]) -> StatusColumns:
         seen = Seen(
@@ -189,11 +213,13 @@ class ShardLook:
 
     def _lines_due(
         self, sights: Mapping[int, PlanSights]
-    ) -> tuple[dict[int, list[tuple[int, Sight]]], list[bool]]:
-        """(for each agent the ticks before the newest slot, with what was seen; whether it ticked
-        in the newest slot, and has not changed later)."""
-        newest = np.zeros(len(self._rows), np.bool_)
-        older: dict[int, list[tuple[int, Sight]]] = {}
+    ) -> tuple[dict[int, list[tuple[int, SightPieces, float]]], list[bool]]:
+        """(for each agent the ticks before the newest slot, with what was seen and the profit of
+        the position that it has now; whether it ticked in the newest slot).
+        """
+        rows = self._rows
+        newest = np.zeros(len(rows), np.bool_)
+        older: dict[int, list[tuple[int, SightPieces, float]]] = {}
         for slot, indices in self._ticked.items():
             seen = sights.get(slot)
             if seen is None:
@@ -201,14 +227,22 @@ class ShardLook:
             if slot == self._head.slot:
                 newest[indices] = True
                 continue
-            for i in indices.tolist():
-                sight = seen[self._watched[i].agent.plan_id]
-                older.setdefault(i, []).append((slot, sight))
+            pieces = {plan: SightPieces(sight, slot) for plan, sight in seen.items()}
+            ticked = indices.tolist()
+            then = [pieces[self._watched[i].agent.plan_id] for i in ticked]
+            profits = unrealized(
+                rows["side"][indices],
+                rows["entry_price"][indices],
+                rows["quantity"][indices],
+                np.array([each.price for each in then]),
+            )
+            for i, each, profit_usd in zip(ticked, then, profits.tolist(), strict=True):
+                older.setdefault(i, []).append((slot, each, profit_usd))
         return older, newest.tolist()
 
 
 def _line(sight: SightPieces, mine: AgentPieces, profit_usd: float) -> bytes:
-    """The line of the newest tick: what a row shows is what it holds after its slot."""
+    """The line of a tick after which the row has not changed."""
     if mine.held is None:
         return sight.line
     return sight.line_with(mine.held_text, profit_usd)
