@@ -2,17 +2,19 @@
 
 Only addresses that the operator has named are asked; redirects are not followed and what is
 answered beyond its status is not used, so that nobody can read through us what we can reach.
+aiohttp and not httpx: a report costs a tenth of the CPU, and each agent makes one a second.
 """
 
 from collections.abc import Mapping
+from http import HTTPStatus
 from typing import Literal
-
-import httpx
 
 CONNECTIONS_MAX = 8
 """Kept open between calls; what is to be told waits for one of them."""
 CONNECT_S = 2.0
 ANSWER_S = 5.0
+KEPT_OPEN_S = 3.0
+"""Shorter than hubs keep idle connections, so that a report rarely meets one that just ended."""
 REST_S_MAX = 300.0
 ANSWER_BYTES_MAX = 65_536
 
@@ -36,17 +38,21 @@ class OtherHub:
     """The connections to one hub."""
 
     def __init__(self, url: str) -> None:
+        """In a running event loop."""
+        import aiohttp  # 8 MB, for those who tell other hubs
+
         self.url = url
-        self._http = httpx.AsyncClient(
-            timeout=httpx.Timeout(ANSWER_S, connect=CONNECT_S),
-            limits=httpx.Limits(max_connections=CONNECTIONS_MAX),
-            follow_redirects=False,
-            trust_env=False,
+        self._away = (aiohttp.ClientError, OSError)
+        self._http = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=CONNECTIONS_MAX, keepalive_timeout=KEPT_OPEN_S),
+            timeout=aiohttp.ClientTimeout(total=CONNECT_S + ANSWER_S, sock_connect=CONNECT_S),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            auto_decompress=False,
         )
 
     async def aclose(self) -> None:
         """Ends the connections."""
-        await self._http.aclose()
+        await self._http.close()
 
     async def tell(
         self, path: str, body: bytes, secret: str, headers: Mapping[str, str]
@@ -54,22 +60,24 @@ class OtherHub:
         """(what came of one POST, its status). Raises HubAway."""
         told = {"X-Internal-Secret": secret, "Content-Type": "application/json", **headers}
         try:
-            async with self._http.stream(
-                "POST", self.url + path, content=body, headers=told
+            async with self._http.post(
+                self.url + path, data=body, headers=told, allow_redirects=False
             ) as answer:
                 size = 0
-                async for chunk in answer.aiter_raw():
+                async for chunk in answer.content.iter_any():
                     size += len(chunk)
                     if size > ANSWER_BYTES_MAX:
-                        break  # its connection ends with it
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
+                        answer.close()  # and its connection with it
+                        break
+        except self._away as error:
             raise HubAway(type(error).__name__) from error
-        status = answer.status_code
-        if answer.is_success:
+        status = answer.status
+        if status < HTTPStatus.MULTIPLE_CHOICES:
             return "taken", status
-        if status in (408, 425, 429) or not answer.is_client_error:
+        is_refusal = HTTPStatus.BAD_REQUEST <= status < HTTPStatus.INTERNAL_SERVER_ERROR
+        if status in (408, 425, 429) or not is_refusal:
             raise HubAway(f"status {status}", _rest_s(answer.headers.get("retry-after")))
-        return ("known" if status == httpx.codes.CONFLICT else "refused"), status
+        return ("known" if status == HTTPStatus.CONFLICT else "refused"), status
 
 
 def _rest_s(retry_after: str | None) -> float | None:
