@@ -55,6 +55,11 @@ class FetchedCandles(msgspec.Struct, frozen=True, kw_only=True):
     fill_from: float = 0.0
 
     @property
+    def is_empty(self) -> bool:
+        """Whether there is no bar in it at all: such an answer is none."""
+        return not len(self.bars) and self.forming is None
+
+    @property
     def has_volume(self) -> bool:
         """Whether every bar has one."""
         return len(self.bars) > 0 and bool(np.isfinite(self.bars[:, VOLUME]).all())

@@ -38,7 +38,10 @@ class ExchangeCandles:
             read = [_row(row) for row in rows]
         except (TypeError, ValueError, IndexError) as error:
             raise CandleError(f"{self.name}: its candles cannot be read: {error}") from error
-        return clean_candles(self.name, timeframe, read, self._clock())
+        candles = clean_candles(self.name, timeframe, read, self._clock())
+        if candles.is_empty:
+            raise CandleError(f"{self.name} has sent no candles of {symbol} {timeframe}")
+        return candles
 
 
 def _market_of(symbol: str, markets: Mapping[str, Any]) -> str | None:

@@ -104,9 +104,10 @@ class TwelveDataCandles:
             rows = [_row(value) for value in said.values]
         except ValueError as error:
             raise CandleError(f"TwelveData's candles cannot be read: {error}") from error
-        if not rows:
+        candles = clean_candles(self.name, timeframe, rows, now)
+        if candles.is_empty:
             raise CandleError(f"TwelveData has sent no candles of {symbol} {timeframe}")
-        return clean_candles(self.name, timeframe, rows, now)
+        return candles
 
 
 def _read(answer: httpx.Response) -> _Answer:

@@ -72,7 +72,9 @@ def carry_volumes(before: Frame, frame: Frame, closed: Sequence[ClosedBar]) -> N
     """Keeps the volumes of bars whose prices are streamed without any, in place.
 
     Where the bar before had a volume, somebody fetches them again and again: then a new bar has
-    none yet (0) and grows by what is fetched. Elsewhere it is unknown (NaN), and stays so.
+    none yet (0) and grows by what is fetched. Elsewhere it is unknown (NaN), and stays so. A bar
+    that closes with 0 was told none: the exchange is away, or was not asked in time. That is
+    unknown and not a quiet market; of a quiet one the fetched bar says 0, and stands for this one.
     """
     place = np.array([before.find(symbol) for symbol in frame.symbols], dtype=np.intp)
     known = np.full(frame.forming.shape[:2], np.nan)
@@ -87,6 +89,8 @@ def carry_volumes(before: Frame, frame: Frame, closed: Sequence[ClosedBar]) -> N
         s, t = before.find(bar.symbol), TIMEFRAME_NAMES.index(bar.timeframe)
         if s >= 0 and before.forming[s, t, TIME] == bar.bar[TIME] and np.isnan(bar.bar[VOLUME]):
             bar.bar[VOLUME] = before.forming[s, t, VOLUME]
+        if bar.bar[VOLUME] == 0.0:
+            bar.bar[VOLUME] = np.nan
 
 
 def settled(bars: Floats) -> Floats:

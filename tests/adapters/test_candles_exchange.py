@@ -31,6 +31,15 @@ async def candles_of(name: str) -> AsyncIterator[tuple[ExchangeCandles, Exchange
             await exchange.close()
 
 
+async def test_an_answer_without_candles_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with candles_of("hashkey") as (source, server):
+        for bars in ([], [(0.0, 0.0, 0.0, 0.0, 0.0, 0.0)]):
+            monkeypatch.setattr(server, "bars", lambda base, seconds, limit, bars=bars: bars)
+            with pytest.raises(CandleError, match="has sent no candles of BTC/USDT 5m") as raised:
+                await source.fetch("BTC/USDT", "5m")
+            assert not isinstance(raised.value, NoSuchCandles)  # it may have some soon
+
+
 @pytest.mark.parametrize("name", EXCHANGES)
 async def test_bars_with_volumes_closed_and_unfinished_apart(name: str) -> None:
     async with candles_of(name) as (source, server):

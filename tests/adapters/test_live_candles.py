@@ -10,7 +10,7 @@ from adapters import redis_keys as keys
 from adapters.candles import FetchedCandles
 from adapters.live_frames import LivePrices
 from adapters.live_table import LiveTable, SeenPrice
-from adapters.live_windows import carry_volumes
+from adapters.live_windows import carry_volumes, corrections
 from adapters.market_store import MarketStore
 from adapters.redis_client import Redis, command
 from engine.frames import (
@@ -163,6 +163,24 @@ def test_bars_go_on_with_volumes_where_there_are_any() -> None:
     assert third.forming[0, 0, VOLUME] == 0.0 and math.isnan(third.forming[1, 0, VOLUME])
     of_minute = {bar.symbol: bar.bar[VOLUME] for bar in closed if bar.timeframe == "1m"}
     assert of_minute["A"] == 3.0 and math.isnan(of_minute["B"])
+
+    # Nobody told a volume of the next minute: it is unknown, and the one after has none yet.
+    fourth, closed = at(1_141, third, 13.0)
+    assert [b.timeframe for b in closed] == ["1m", "1m"]
+    assert all(math.isnan(bar.bar[VOLUME]) for bar in closed)
+    assert fourth.forming[0, 0, VOLUME] == 0.0
+    fourth.forming[0, 0, VOLUME] = 5.0
+    fifth, closed = at(1_201, fourth, 14.0)
+    assert {b.symbol: b.bar[VOLUME] for b in closed if b.timeframe == "1m"}["A"] == 5.0
+    assert fifth.forming[0, 0, VOLUME] == 0.0
+
+
+def test_a_fetched_bar_of_a_quiet_market_keeps_its_zero() -> None:
+    closed = np.array([(60.0, 1.0, 1.0, 1.0, 1.0, math.nan)])
+    quiet = np.array([(60.0, 1.0, 1.0, 1.0, 1.0, 0.0)])
+    fetched = FetchedCandles(source="a", fetched_at=200.0, bars=quiet)
+    assert np.array_equal(corrections(closed, fetched), quiet)
+    assert not len(corrections(quiet, fetched))
 
 
 async def test_another_process_with_the_same_table_makes_the_same_windows(redis: Redis) -> None:
