@@ -16,6 +16,7 @@ from adapters import redis_keys as keys
 from adapters.candle_store import CandleStore, member, window_name
 from adapters.candles import WindowName
 from adapters.pyth_feeds import FeedIds
+from adapters.pyth_requests import BANNED_S, AskedLately
 from adapters.redis_client import Redis, command, script
 from engine.frames import TIMEFRAMES, Floats
 
@@ -28,6 +29,7 @@ ASKED_S: Final = 120
 ASKED_MAX: Final = 40
 REPORT_TTL_S: Final = 15
 FEEDS_KEPT_S: Final = 86_400
+REQUESTS_KEPT_S: Final = int(BANNED_S) + 10
 
 NOTHING_YET: Final = "0-0"
 """The cursor of a frame from before the first write."""
@@ -220,6 +222,16 @@ class LiveTable:
         """The feed ids that were verified in the last day; None where nobody has."""
         told: bytes | None = await command(self._redis, "GET", keys.market_feeds())
         return None if told is None else msgspec.json.decode(told, type=FeedIds)
+
+    async def know_asked(self, owner: str, lately: AskedLately) -> None:
+        """Keeps what was asked of Pyth for the process that streams next."""
+        entry, told = keys.market_pyth_requests(owner), msgspec.json.encode(lately)
+        await command(self._redis, "SET", entry, told, "EX", REQUESTS_KEPT_S)
+
+    async def asked_lately(self, owner: str) -> AskedLately | None:
+        """What was asked of Pyth with a key lately; None where nothing was."""
+        told: bytes | None = await command(self._redis, "GET", keys.market_pyth_requests(owner))
+        return None if told is None else msgspec.json.decode(told, type=AskedLately)
 
     async def tell(self, report: bytes) -> None:
         """Writes how the stream is doing (JSON), for a few seconds."""

@@ -10,10 +10,9 @@ import logging
 import random
 import re
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Final
+from typing import Final, Protocol
 
 import httpx
 import msgspec
@@ -23,18 +22,16 @@ from adapters.price_feed import FeedReport, short_of, without_key
 from adapters.price_gate import PriceUpdate
 from adapters.pyth_events import PriceEvent, read_feed
 from adapters.pyth_feeds import FeedIds, FeedMemory, ListedFeed, read_feeds
+from adapters.pyth_requests import BANNED_S, PythRequests, RequestMemory
 from adapters.redis_client import AWAY
 from adapters.sse import EventParser, EventTooLong, ServerEvent
 
-REQUESTS_MAX: Final = 8
-REQUESTS_WINDOW_S: Final = 10.0
-"""The service allows ten requests in ten seconds; two are left for whoever else is here."""
-BANNED_S: Final = 60.0
-"""What a 429 costs, and how long a refused key is left alone."""
 SILENCE_S: Final = 5.0
 """Events come several times a second; after so long without one the stream is dead, whether its
 socket knows or not. A price is stale after 10 s, so that there is time to begin anew."""
 FIRST_EVENT_S: Final = 10.0
+BODY_S: Final = 2.0
+"""How long the words of a refusal are waited for: its status says what it means."""
 SETTLE_S: Final = 0.5
 """Symbols come in groups: a change waits so long for others."""
 BACKOFF_S: Final = (0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0)
@@ -46,6 +43,10 @@ _NOT_FOUND: Final = "price ids not found"
 log = logging.getLogger(__name__)
 
 Take = Callable[[Sequence[PriceUpdate]], None]
+
+
+class PythMemory(FeedMemory, RequestMemory, Protocol):
+    """What the processes that stream one after another know of each other."""
 
 
 class _Banned(FeedError):
@@ -80,7 +81,7 @@ class PythFeed:
         api_key: str,
         take: Take,
         clock: Callable[[], float] = time.time,
-        memory: FeedMemory | None = None,
+        memory: PythMemory | None = None,
     ) -> None:
         self._memory = memory
         self.report = FeedReport(source="pyth")
@@ -97,26 +98,29 @@ class PythFeed:
         self._symbols: dict[str, list[str]] = {}
         self._unknown: dict[str, float] = {}
         self._changed = asyncio.Event()
-        self._requests: deque[float] = deque(maxlen=REQUESTS_MAX)
-        self._banned_until = 0.0
+        self._requests = PythRequests(api_key, clock, memory)
         self._failures = 0
 
     async def list_symbols(self) -> Sequence[str]:
         """Every symbol with a feed of its own; feeds that are in doubt are refused, and said."""
         await self._may_ask()
+        url, query = f"{self._bases[0]}/v2/price_feeds", {"asset_type": "crypto"}
         try:
-            async with asyncio.timeout(FIRST_EVENT_S):
-                listed = await self._client.get(
-                    f"{self._bases[0]}/v2/price_feeds", params={"asset_type": "crypto"}
-                )
+            async with (
+                asyncio.timeout(FIRST_EVENT_S),
+                self._client.stream("GET", url, params=query) as response,
+            ):
+                if response.status_code != httpx.codes.OK:
+                    raise await self._refused(response)
+                listed = await response.aread()
         except (httpx.HTTPError, TimeoutError) as error:
             self._next_base()
             raise FeedError(f"Pyth does not say which feeds it has: {_words(error)}") from error
-        if listed.status_code != httpx.codes.OK:
+        except FeedError:
             self._next_base()
-            raise self._refused(listed.status_code, listed.text)
+            raise
         try:
-            feeds = read_feeds(msgspec.json.decode(listed.content, type=list[ListedFeed]))
+            feeds = read_feeds(msgspec.json.decode(listed, type=list[ListedFeed]))
         except msgspec.MsgspecError as error:
             raise FeedError(f"Pyth's list of feeds cannot be read: {error}") from error
         for base, why in feeds.refused.items():
@@ -237,18 +241,18 @@ class PythFeed:
 
     async def _read(self, stream: _Stream) -> None:
         """Reads one stream to its end, which is always an error."""
+        await self._may_ask()
         if self.report.state != "connected":
             self.report.state = "connecting"
         url = f"{self._bases[0]}/v2/updates/price/stream"
         query = {"ids[]": sorted(stream.ids), "parsed": "true", "encoding": "base64"}
         try:
-            await self._may_ask()
             async with (
                 asyncio.timeout(FIRST_EVENT_S) as patience,
                 self._client.stream("GET", url, params=query) as response,
             ):
                 if response.status_code != httpx.codes.OK:
-                    raise self._refused(response.status_code, await _beginning(response))
+                    raise await self._refused(response)
                 self._connected()
                 parser = EventParser()
                 loop = asyncio.get_running_loop()
@@ -319,26 +323,21 @@ class PythFeed:
         return frozenset(self._symbols)
 
     async def _may_ask(self) -> None:
-        """Waits until one more request is within what the service allows. A refusal of one, list
-        or stream, holds back the others too: asked again meanwhile, the service refuses for longer.
-        """
-        loop = asyncio.get_running_loop()
-        while True:
-            free_at = self._banned_until
-            if len(self._requests) == REQUESTS_MAX:
-                free_at = max(free_at, self._requests[0] + REQUESTS_WINDOW_S)
-            if free_at <= loop.time():
-                break
-            await asyncio.sleep(free_at - loop.time())
-        self._requests.append(loop.time())
+        """Waits until one more request may be made, and says so where a refusal is why."""
+        if banned_s := await self._requests.banned_s():
+            self.report.retry_at = self._clock() + banned_s
+            if self.report.state != "connected":
+                self.report.state = "waiting"
+        await self._requests.turn()
         self.report.retry_at = None
 
-    def _refused(self, status: int, body: str) -> FeedError:
+    async def _refused(self, response: httpx.Response) -> FeedError:
         """What a status other than 200 means; notes until when nothing is to be asked."""
-        error = _refusal(status, without_key(body, self._key))
+        body = await _beginning(response)
+        error = _refusal(response.status_code, without_key(body, self._key))
         if isinstance(error, _Banned):
-            self._banned_until = asyncio.get_running_loop().time() + BANNED_S
-            self.report.retry_at = self._clock() + BANNED_S
+            await self._requests.refused()
+            self.report.retry_at = self._clock() + await self._requests.banned_s()
         return error
 
     def _next_base(self) -> None:
@@ -359,12 +358,14 @@ def _refusal(status: int, body: str) -> FeedError:
 
 
 async def _beginning(response: httpx.Response) -> str:
-    """The first bytes of a body, which may have no end."""
+    """The first bytes of a body, which may have no end, or never come."""
     body = b""
-    async for chunk in response.aiter_bytes():
-        body += chunk
-        if len(body) >= _BODY_BYTES_MAX:
-            break
+    with suppress(httpx.HTTPError, TimeoutError):
+        async with asyncio.timeout(BODY_S):
+            async for chunk in response.aiter_bytes():
+                body += chunk
+                if len(body) >= _BODY_BYTES_MAX:
+                    break
     return body[:_BODY_BYTES_MAX].decode(errors="replace")
 
 

@@ -120,6 +120,11 @@ def market_feeds() -> str:
     return f"{PREFIX}{{market}}:feeds"
 
 
+def market_pyth_requests(owner: str) -> str:
+    """String (JSON): what was asked of Pyth lately with one key, and until when nothing may be."""
+    return f"{PREFIX}{{market}}:pyth_requests:{owner}"
+
+
 def market_symbols() -> str:
     """String (JSON): the live source and every symbol it has prices for. No TTL."""
     return f"{PREFIX}{{market}}:symbols"

@@ -8,7 +8,7 @@ from functools import partial
 
 import pytest
 
-from adapters import price_pyth
+from adapters import price_pyth, pyth_requests
 from adapters.errors import FeedError
 from adapters.price_gate import PriceUpdate
 from adapters.price_pyth import PythFeed
@@ -61,8 +61,10 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(price_pyth, "SILENCE_S", 0.4)
     monkeypatch.setattr(price_pyth, "FIRST_EVENT_S", 2.0)
     monkeypatch.setattr(price_pyth, "BACKOFF_S", (0.02, 0.05))
+    monkeypatch.setattr(price_pyth, "BODY_S", 0.1)
     monkeypatch.setattr(price_pyth, "BANNED_S", 0.3)
-    monkeypatch.setattr(price_pyth, "REQUESTS_WINDOW_S", 0.1)
+    monkeypatch.setattr(pyth_requests, "BANNED_S", 0.3)
+    monkeypatch.setattr(pyth_requests, "REQUESTS_WINDOW_S", 0.1)
 
 
 async def test_one_stream_prices_of_any_exponent_and_the_key_in_a_header() -> None:
@@ -243,11 +245,27 @@ async def test_a_refused_list_of_feeds_is_left_alone_as_long(status: int) -> Non
         server.faults.refuse = None
         assert "BTC/USDT" in await feed.list_symbols()
         first, second = server.asked_at[:2]
-        assert second - first >= price_pyth.BANNED_S
+        assert second - first >= pyth_requests.BANNED_S
         await wait_for(lambda: feed.report.connections == 1)
         assert feed.report.retry_at is None
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
+
+
+@pytest.mark.parametrize("status", [403, 429])
+async def test_a_refusal_counts_though_its_words_never_come(status: int) -> None:
+    async with hermes() as server, following(server) as prices:
+        server.faults.refuse, server.faults.refusal_stalls = (status, "Too many"), True
+        prices.feed.want(["BTC/USDT"])
+        await wait_for(lambda: prices.feed.report.state == "waiting")
+        assert says(prices, f"(HTTP {status})")
+        assert server.requests[STREAM] == 1
+        with pytest.raises(FeedError, match=f"HTTP {status}"):
+            await prices.feed.list_symbols()
+        server.faults.refuse = None
+        await prices.prices("BTC/USDT")
+        first, list_asked = server.asked_at[1:3]
+        assert list_asked - first >= pyth_requests.BANNED_S
 
 
 async def test_other_answers_are_tried_again_sooner() -> None:
@@ -283,16 +301,16 @@ async def test_the_other_server_is_tried_when_one_is_away() -> None:
 async def test_never_more_requests_than_the_service_allows(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(price_pyth, "REQUESTS_WINDOW_S", 1.0)
+    monkeypatch.setattr(pyth_requests, "REQUESTS_WINDOW_S", 1.0)
     monkeypatch.setattr(price_pyth, "BACKOFF_S", (0.0,))
     async with hermes() as server, following(server, "BTC/USDT") as prices:
         server.faults.refuse = (500, "")
         server.wire.break_off()
-        await wait_for(lambda: len(server.asked_at) > 2 * price_pyth.REQUESTS_MAX, seconds=10)
+        await wait_for(lambda: len(server.asked_at) > 2 * pyth_requests.REQUESTS_MAX, seconds=10)
         # Ten in whatever time of that length one looks at, by the server's own clock.
         times = server.asked_at
         assert all(b - a > 1.0 for a, b in zip(times, times[10:], strict=False))
-        assert prices.feed.report.errors > price_pyth.REQUESTS_MAX
+        assert prices.feed.report.errors > pyth_requests.REQUESTS_MAX
 
 
 async def test_a_reader_that_is_slow_is_dropped_by_the_server_and_comes_back() -> None:

@@ -55,6 +55,8 @@ class Faults:
 
     refuse: tuple[int, str] | None = None
     """Answer everything with this status and text."""
+    refusal_stalls: bool = False
+    """The text breaks off, and the rest never comes."""
     silent: bool = False
     """Streams send keep-alives only."""
     stalled: bool = False
@@ -121,6 +123,10 @@ class HermesServer:
         token = asked.headers.get("authorization", "").removeprefix("Bearer ")
         if self.faults.refuse is not None:
             status, text = self.faults.refuse
+            if self.faults.refusal_stalls:
+                head = f"HTTP/1.1 {status} Said\r\ncontent-length: {len(text) + 100}\r\n\r\n"
+                writer.write(f"{head}{text}".encode())
+                return await self._until_left(writer)
             return respond(writer, status, text.encode(), "text/plain")
         if self.key and token != self.key:
             return respond(writer, 401, b"missing or unknown API key", "text/plain")
