@@ -64,7 +64,7 @@ def bring_up() -> bool:
     Raises NoEngine.
     """
     answered = _answers()
-    if answered and not _missing():
+    if answered and not _missing() and compose_command() is not None:
         return False
     if ENGINE.exists():
         said = _tried(["bash", str(ENGINE), "up"], START_S)
@@ -76,7 +76,17 @@ def bring_up() -> bool:
         said = _tried(["docker", "pull", "--quiet", image], PULL_S)
         if said is not None:
             raise NoEngine(f"the engine has no {image}, and docker pull {said}")
+    if compose_command() is None:
+        raise NoEngine("neither `docker compose` nor docker-compose is here")
     return not answered
+
+
+def compose_command() -> list[str] | None:
+    """`docker compose` where the plugin is, else docker-compose; None where neither is."""
+    for words in (["docker", "compose"], ["docker-compose"]):
+        if _tried([*words, "version"], 30) is None:
+            return words
+    return None
 
 
 def take_down() -> None:

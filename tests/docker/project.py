@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.docker.engine import ROOT, run
+from tests.docker.engine import ROOT, compose_command, run
 
 OF_TESTS = ("compose.yaml", "tests/docker/compose.network.yaml")
 WEIGHT = "tests/docker/compose.weight.yaml"
@@ -20,12 +20,6 @@ REMOVE_TRIES = 20
 OTHER_HUB = "http://old-hub:9000"
 POOL_SECRET = "pool-of-the-tests"
 SHIM_OWNER = "other-hubs@example.com"
-
-
-def compose_command() -> list[str]:
-    """`docker compose` where the plugin is, else docker-compose."""
-    plugin = subprocess.run(["docker", "compose", "version"], check=False, capture_output=True)
-    return ["docker", "compose"] if plugin.returncode == 0 else ["docker-compose"]
 
 
 def free_port() -> int:
@@ -50,7 +44,7 @@ class Project:
     def __post_init__(self) -> None:
         self._secrets = self.folder / f"{self.name}.env"
         run("deploy/make-env.sh", str(self._secrets))
-        self._command = compose_command()
+        self._command = compose_command() or []
         driver = run("docker", "info", "--format", "{{.CgroupDriver}}").strip()
         self._files = (*OF_TESTS, WEIGHT) if driver == "cgroupfs" else OF_TESTS
 
