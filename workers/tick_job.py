@@ -94,7 +94,10 @@ async def _tick_once(pool: PoolContext, shard: int) -> bool:
     if read.head.run_id != pool.run_id:
         pool.see_run(await pool.shards.run_id())
         if read.head.run_id != pool.run_id:
-            return True  # the commit would be refused; the sentinel recovers the shard
+            # The commit would be refused. What Redis says now the sentinel recovers; what a commit
+            # before the restart has left in memory is asked for again.
+            pool.known.forget(shard)
+            return remembered is None
     now_slot = pool.clock.slot()
     is_known = known is not None and read.rows is known.rows
     damaged = {} if is_known else damaged_rows(read.rows)

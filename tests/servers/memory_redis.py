@@ -67,10 +67,11 @@ class Session:
         self.replies.append(reply)
         self._news.set()
 
-    def close(self) -> None:
-        """From either side: what was not read is lost."""
+    def close(self, *, arrived: bool = False) -> None:
+        """From either side: what was not read is lost, unless it has arrived already."""
         self.closed = True
-        self.replies.clear()
+        if not arrived:
+            self.replies.clear()
         self.server.sessions.pop(self, None)
         self._news.set()
 
@@ -122,11 +123,14 @@ class MemoryRedis:
         self.sessions[session] = None
         return session
 
-    def crash(self) -> None:
-        """Ends the process: every connection breaks; what is kept is what `start` is given."""
+    def crash(self, arrived: Callable[[], bool] = lambda: False) -> None:
+        """Ends the process: every connection breaks; what is kept is what `start` is given.
+
+        arrived: asked for each connection, whether its client can still read the last replies.
+        """
         self.up = False
         for session in list(self.sessions):
-            session.close()
+            session.close(arrived=arrived())
 
     def start(self, run_id: str, kept: Keyspace) -> None:
         """A new process that has read its file; scripts have to be loaded again."""

@@ -62,6 +62,8 @@ from workers.settings import QUEUES
 RESTART_S = 0.7
 STOP_S = 5.0
 """How long a supervisor waits for workers that were told to stop."""
+ARRIVED = 0.6
+"""How often a client can still read what a Redis has answered just before it ended."""
 OWNER = UUID(int=0xA11CE)
 SETTINGS = cast(
     Settings,
@@ -254,7 +256,7 @@ class Fleet:
 
     def crash_redis(self, kept: Keyspace, down_s: float) -> None:
         """Ends Redis; it comes up again with what was kept, as another run."""
-        self.redis.crash()
+        self.redis.crash(lambda: self.rng.random() < ARRIVED)
         self.kept = kept
         self.loop.call_later(down_s, self.bring_up_redis)
 

@@ -5,25 +5,23 @@ import random
 from collections.abc import Callable
 
 import numpy as np
-from arq.worker import func
 
-from adapters import queue as jobs
 from adapters import redis_keys as keys
+from adapters.queue import phase_s
 from engine.rows import RowStatus
 from engine.schemas import rows_from_bytes, rows_to_bytes
 from tests.servers.redis_values import Hash, Keyspace, Scores
 from tests.simulation.fleet import Fleet
-from tests.simulation.schedule import WORKERS, Step
+from tests.simulation.schedule import EARLY_S, WORKERS, Step
 from tests.simulation.users import Users
 from tests.simulation.virtual_loop import context_of, pass_time
 from tests.simulation.wire import Ambush
 from tests.simulation.witness import SHARDS, Witness
-from workers.due_worker import DueWorker
-from workers.process import WorkerProcess
-from workers.settings import DRAIN_S, tick_queue
+from workers.context import PoolContext
 from workers.tick_job import tick_shard
 
 HOUR_S = 3600.0
+TICK_TIMEOUT_S = 2.0
 
 _GARBAGE = (b"", b"\xff\x00garbage", b"\x93\x01\x02\x03", b"\xc0", b"x" * 500)
 _BROKEN_FIELDS = (
@@ -63,6 +61,7 @@ class Mishaps:
         match step.kind:
             case "kill" | "pause" | "cut":
                 ambush = Ambush(step.kind, step.moment, step.on, step.skip, step.seconds)
+                ambush.until, ambush.then_s = step.until, step.then_s
                 self._fleet.wire.lay(self._fleet.worker_life(step.who).process, ambush)
             case "kill_hub":
                 hub = self._fleet.hub_life.process
@@ -111,30 +110,26 @@ class Mishaps:
             case "orderly_stop":
                 self._fleet.stop_in_order(step.seconds)
             case "two_owners":
-                self._fleet.loop.create_task(self._two_owners(step))
+                self._two_owners(step, rng)
 
-    async def _two_owners(self, step: Step) -> None:
-        """Every worker serves a partition, and finds every tick of it."""
-        partition, until = step.who % SHARDS, self._fleet.loop.now + step.seconds
-        queue = keys.tick_queue(partition).encode()
+    def _two_owners(self, step: Step, rng: random.Random) -> None:
+        """Every worker ticks a shard in every slot, at about the same time."""
         for process, serving in list(self._fleet.serving.items()):
-            work = self._serve_too(serving, partition, step.seconds)
+            work = self._serve_too(serving.pool, step.who % SHARDS, step.seconds, rng.random())
             self._fleet.loop.create_task(work, context=context_of(process))
-        while self._fleet.loop.now < until:
-            for job in list(self._fleet.redis.keys.read(Scores, queue)):
-                if not job.endswith(b":again"):
-                    self._double(queue, job)
-            await pass_time(0.1)
 
-    async def _serve_too(self, process: WorkerProcess, partition: int, seconds: float) -> None:
+    async def _serve_too(self, pool: PoolContext, shard: int, seconds: float, draw: float) -> None:
         """As a worker that believes in a lease which it has lost."""
-        pool = process.pool
-        context = {"pool": pool, "name": f"{pool.name} too"}
-        functions = [func(tick_shard, name=jobs.TICK)]
-        worker = DueWorker(functions, tick_queue(partition), pool.open_arq, context)
-        task = asyncio.create_task(worker.main())
-        await pass_time(seconds)
-        await worker.drain(task, DRAIN_S)
+        early_s, until = EARLY_S * draw, pool.clock.now() + seconds
+        while pool.clock.now() < until:
+            slot = int(pool.clock.now()) + 1
+            await pass_time(slot + phase_s(shard) - early_s - pool.clock.now())
+            try:
+                async with asyncio.timeout(TICK_TIMEOUT_S):
+                    await tick_shard({"pool": pool}, shard, slot)
+            except Exception as error:
+                # as arq does with a job that fails
+                self._fleet.said.append(f"a tick of {pool.name} has failed: {error!r}")
 
     def _double(self, queue: bytes, job: bytes) -> None:
         """The same call once more, under another id."""

@@ -165,12 +165,14 @@ class Connection:
 
     async def _run(self, query: str, call: Callable[[], Awaitable[T]]) -> T:
         """The statement itself. In a transaction that may have to wait for another one it is
-        guarded, so that it can be tried again: here waiting for a lock is an error at once.
+        guarded, so that it can be tried again: here waiting for a lock is an error at once. Where
+        transactions begin and end nothing waits, and a guard would come between them.
         """
         if "clock_timestamp" in query:
             now = datetime.fromtimestamp(self._pool.wire.loop.now, UTC).isoformat()
             await self.real.execute("SELECT set_config('virtual.now', $1, false)", now)
-        if not self.real.is_in_transaction() or not self._others_are_in_transactions():
+        inside = bool(query) and self.real.is_in_transaction()
+        if not inside or not self._others_are_in_transactions():
             return await call()
         await self.real.execute("SAVEPOINT waiting")
         try:

@@ -54,4 +54,15 @@ REGRESSIONS: dict[str, Schedule] = {
         ),
         2.5,
     ),
+    "a worker remembered a commit of the Redis before, and ticked its shard no more": Schedule(
+        14,
+        (
+            *(Step(0.2, "create", agent) for agent in range(7)),
+            Step(1.312, "all_paused", 5, 0.625881538054269),
+            Step(1.534, "create", 5),
+            Step(2.194, "all_paused", 1, 1.2202369892201672),
+            Step(2.991, "redis_loss", 0, 0.24850395538785275, loss_s=0.6030384551753536),
+        ),
+        2.0,
+    ),
 }

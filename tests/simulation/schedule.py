@@ -8,13 +8,22 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
-CALM_S = 1.2
+from adapters.queue import phase_s
+
+CALM_S = 1.0
 """Before the first fault."""
-STORMS_S = (2.0, 2.5, 3.0, 3.0, 4.0, 10.0)
-"""How long users act and faults happen. Mostly short: what one storm finds in ten seconds, three of
-three seconds find too; a few are long, for what builds up."""
+STORMS_S = (1.5, 1.5, 2.0, 2.0, 2.5, 3.0, 4.0, 8.0)
+"""How long users act and faults happen. Mostly short: what one storm finds in eight seconds, four
+of two seconds find too; a few are long, for what builds up."""
 QUIET_S = 8.0
 """How long it may take at most until everything has recovered."""
+
+TOGETHER_S = 5.0
+"""How long two serve one partition where that is a story of its own."""
+HALF_READ = 1
+"""The shard that ticks latest in its slot, so that much of the next one is left before it."""
+EARLY_S = 0.05
+"""A second owner ticks so much before the first one at most."""
 
 AGENTS = 10
 WORKERS = 2
@@ -53,6 +62,9 @@ class Step:
     """Before the exchange reaches its server, amid what is sent together, or after, without its
     answer."""
     loss_s: float = 0.0  # what a Redis forgets when it crashes
+    until: str = ""
+    """A pause ends when another process has had an exchange with this, `then_s` later."""
+    then_s: float = 0.0
 
     @property
     def is_fault(self) -> bool:
@@ -62,6 +74,7 @@ class Step:
         words = [f"{self.at:6.2f} s  {self.kind} {self.who}"]
         words += [f"for {self.seconds:.2f} s"] if self.seconds else []
         words += [f"forgetting {self.loss_s:.2f} s"] if self.loss_s else []
+        words += [f"until {self.until} and {self.then_s:.2f} s"] if self.until else []
         if self.on or self.skip:
             words.append(f"{self.moment} exchange {self.skip + 1} with {self.on or 'any server'}")
         return ", ".join(words)
@@ -84,11 +97,15 @@ def draw(seed: int, only: Sequence[FaultKind] | None = None) -> Schedule:
     rng = random.Random(f"schedule:{seed}")
     storm_s = rng.choice(STORMS_S)
     steps = [*_users(rng, storm_s), *_faults(rng, storm_s, only or FAULTS)]
+    if any(step.kind == "two_owners" and step.seconds == TOGETHER_S for step in steps):
+        storm_s = max(storm_s, TOGETHER_S)
     return Schedule(seed, tuple(sorted(steps, key=lambda step: step.at)), storm_s)
 
 
 def _users(rng: random.Random, storm_s: float) -> list[Step]:
-    steps = [Step(0.2 + 0.03 * agent, "create", agent) for agent in range(AGENTS - 3)]
+    # mostly all at once, which the hub makes one piece of work of
+    apart_s = rng.choice((0.0, 0.0, 0.0, 0.03))
+    steps = [Step(0.2 + apart_s * agent, "create", agent) for agent in range(AGENTS - 3)]
     acts: list[UserAct] = [
         "create", "stop", "stop", "keep", "start", "start", "edit", "edit", "delete", "again",
         "old", "old",
@@ -116,9 +133,9 @@ def _faults(rng: random.Random, storm_s: float, kinds: Sequence[FaultKind]) -> l
         steps += _crash_after_something(rng, storm_s)
     if {"pause", "two_owners", "redis_loss"} <= set(kinds):
         story = rng.random()
-        if story < 0.12:
+        if story < 0.15:
             steps += _late_ledger(rng, storm_s)
-        elif story < 0.24:
+        elif story < 0.3:
             steps += _half_read(rng, storm_s)
     return steps
 
@@ -144,22 +161,31 @@ def _crash_after_something(rng: random.Random, storm_s: float) -> list[Step]:
 
 def _late_ledger(rng: random.Random, storm_s: float) -> list[Step]:
     """A ledger has read what Redis then forgets, and goes on when the shard has been recovered."""
-    at, who, down_s = _moment(rng, storm_s), rng.randrange(WORKERS), rng.uniform(0.05, 0.3)
-    crash = Step(at, "redis_loss", 0, down_s, loss_s=rng.uniform(0.3, 1.2))
-    pause_s = down_s + rng.uniform(0.35, 1.4)
-    laid_at = at - rng.uniform(0.02, 0.3)
-    return [Step(laid_at, "pause", who, pause_s, 0, "read_events", "after"), crash]
+    at, who, loss_s = _moment(rng, storm_s), rng.randrange(WORKERS), rng.uniform(0.4, 1.2)
+    crash = Step(at, "redis_loss", 0, rng.uniform(0.05, 0.3), loss_s=loss_s)
+    laid_at, then_s = at - loss_s * rng.uniform(0.2, 0.9), rng.uniform(0.0, 0.3)
+    on = rng.choice(("read_events", "CREATE"))  # the last word before its transaction
+    return [_held(laid_at, who, on, "after", "open_shard", then_s), crash]
 
 
 def _half_read(rng: random.Random, storm_s: float) -> list[Step]:
-    """Two serve one partition; again and again one of them stands still while it reads a shard."""
-    at, who = _moment(rng, storm_s), rng.randrange(WORKERS)
-    steps = [Step(at, "two_owners", rng.randrange(6), 5.0)]
+    """Two serve one partition; again and again one of them stands still while it reads a shard, and
+    goes on when the other has committed, before that one does so again.
+    """
+    at, who = CALM_S + rng.random(), rng.randrange(WORKERS)
+    steps = [Step(at, "two_owners", HALF_READ, TOGETHER_S)]
+    next_slot_s = 1.0 - phase_s(HALF_READ) + 2 * EARLY_S
     for number in range(4):
-        pause_at = at + 0.4 + 1.2 * number + rng.uniform(0.0, 0.5)
-        pause_s, skip = rng.uniform(0.85, 1.02), rng.randrange(2)
-        steps.append(Step(pause_at, "pause", who + number, pause_s, skip, "HGETALL", "amid"))
+        pause_at, then_s = at + 0.1 + 1.2 * number, rng.uniform(next_slot_s, 1.0 - 2 * EARLY_S)
+        steps.append(_held(pause_at, who, "HGETALL", "amid", "commit", then_s))
     return steps
+
+
+def _held(
+    at: float, who: int, on: str, moment: Moment, until: str, then_s: float, seconds: float = 4.0
+) -> Step:
+    """A pause in the midst of something, for as long as another process takes to get on."""
+    return Step(at, "pause", who, seconds, 0, on, moment, until=until, then_s=then_s)
 
 
 def _fault(rng: random.Random, storm_s: float, kind: FaultKind) -> Step:

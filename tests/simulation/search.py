@@ -16,7 +16,7 @@ import asyncpg
 
 from adapters.db.migrate import migrate
 from adapters.embedded_postgres import EmbeddedPostgres
-from tests.simulation.planted import BY_NAME, planted
+from tests.simulation.planted import BY_NAME, Fault, Moved, Sight, planted
 from tests.simulation.real_side import RealSide
 from tests.simulation.run import run, shrunk
 from tests.simulation.schedule import FaultKind, draw
@@ -52,13 +52,22 @@ def run_seed(kinds: list[FaultKind], side: RealSide, seed: int) -> tuple[str, di
     return str(shrunk(outcome, side)) if outcome.violation else "", outcome.counts
 
 
-def find_fault(seeds: range, side: RealSide, name: str) -> tuple[str, int | None, str]:
-    """The first seed that sees a planted fault, and as what."""
-    for seed in seeds:
-        violation = run(draw(seed), side, partial(planted, fault=BY_NAME[name])).violation
-        if violation:
-            return name, seed, violation.splitlines()[0][:120]
-    return name, None, ""
+def find_fault(seeds: range, side: RealSide, name: str) -> tuple[str, Sight | str]:
+    """The first seed that sees a planted fault, and as what; or in words why there is none."""
+    try:
+        for seed in seeds:
+            seen = seen_as(seed, side, BY_NAME[name])
+            if seen:
+                return name, Sight(seed, seen)
+    except Moved as moved:
+        return name, str(moved)
+    return name, "not found"
+
+
+def seen_as(seed: int, side: RealSide, fault: Fault) -> str:
+    """What a seed breaks with a planted fault, '' for nothing."""
+    violation = run(draw(seed), side, partial(planted, fault=fault)).violation
+    return violation.splitlines()[0][:120] if violation else ""
 
 
 def _connect(urls: "multiprocessing.Queue[str]") -> None:

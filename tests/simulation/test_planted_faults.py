@@ -1,20 +1,21 @@
-"""The storms find what they are there for: every rule that looks fussy closes a hole."""
+"""The storms find what they are there for: every rule that looks fussy closes a hole.
 
-from functools import partial
+The seed on record is tried first; without the fault it passes with the others in test_simulation.
+Where it sees the fault no longer, as after a change of what is drawn, all seeds are searched.
+"""
 
 import pytest
 
-from tests.simulation.planted import FAULTS, Fault, planted
+from tests.simulation.planted import FAULTS, SEEDS, Fault, Sight, recorded
 from tests.simulation.real_side import RealSide
-from tests.simulation.run import run
-from tests.simulation.schedule import draw
-
-KNOWN = [fault for fault in FAULTS if fault.found_by is not None]
+from tests.simulation.search import find_fault, seen_as
 
 
-@pytest.mark.parametrize("fault", KNOWN, ids=lambda fault: fault.name)
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
 def test_a_planted_fault_is_found(side: RealSide, fault: Fault) -> None:
-    assert fault.found_by is not None
-    schedule = draw(fault.found_by)
-    assert run(schedule, side, partial(planted, fault=fault)).violation
-    assert not run(schedule, side).violation
+    known = recorded().get(fault.name)
+    if known is not None and seen_as(known.seed, side, fault):
+        return
+    _, sight = find_fault(range(SEEDS), side, fault.name)
+    assert isinstance(sight, Sight), f"{SEEDS} storms: {sight}"
+    print(f"seed {sight.seed} sees it first: `make sim-faults` writes the table anew")

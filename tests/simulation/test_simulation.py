@@ -10,7 +10,7 @@ from tests.simulation.regressions import REGRESSIONS
 from tests.simulation.run import run, shrunk
 from tests.simulation.schedule import Schedule, draw
 
-SEEDS = 50
+SEEDS = 500
 AT_ONCE = 10
 
 

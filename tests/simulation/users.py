@@ -22,6 +22,10 @@ from tests.simulation.prices import SYMBOLS
 from tests.simulation.schedule import Step
 from tests.simulation.virtual_loop import context_of
 
+_NEWEST = """
+SELECT id FROM agents WHERE name = $1 AND wanted <> 'deleted'
+ORDER BY created_at DESC, id DESC LIMIT 1
+"""
 _REFUSED = (Problem, DatabaseError, AdapterError, *AWAY)
 
 
@@ -43,6 +47,8 @@ class Users:
         self.promises: list[Promise] = []
         self.acts: dict[str, int] = {}
         self.clients: dict[int, Client] = {}
+        self._created: set[int] = set()
+        """Agents that somebody has tried to create."""
 
     def act(self, step: Step) -> None:
         """Starts what a step says, if there is a hub to ask."""
@@ -107,9 +113,10 @@ class Users:
         self.promises.append(promise)
 
     async def _find(self, hub: Hub, who: int) -> Agent | None:
-        found = await agents.list_agents(hub.database, OWNER)
-        mine = [agent for agent in found if agent.name == f"agent {who}"]
-        return mine[-1] if mine else None
+        if who not in self._created:
+            return None
+        found = self._fleet.side.ask(_NEWEST, f"agent {who}")
+        return await agents.get_agent(hub.database, OWNER, found[0]["id"]) if found else None
 
     def _rng(self, step: Step) -> random.Random:
         return random.Random(f"user:{self._seed}:{step.kind}:{step.who}:{step.at}")
@@ -117,6 +124,7 @@ class Users:
     async def _create(self, hub: Hub, step: Step) -> None:
         body = {"name": f"agent {step.who}", "symbol": SYMBOLS[step.who % len(SYMBOLS)]}
         body |= _wishes(self._rng(step))
+        self._created.add(step.who)
         await commands.create_agent(hub, OWNER, read_configuration(body, SYMBOLS))
 
     async def _edit(self, hub: Hub, agent: Agent, step: Step) -> None:

@@ -44,7 +44,9 @@ class Ambush:
     moment: Moment
     on: str
     skip: int
-    seconds: float = 0.0  # of a pause
+    seconds: float = 0.0  # of a pause, at most
+    until: str = ""  # a pause ends when another process has had an exchange with this,
+    then_s: float = 0.0  # so much later
 
 
 class Wire:
@@ -61,6 +63,8 @@ class Wire:
         self.sprung: list[str] = []
         self._rng = rng
         self._ambushes: dict[Process, list[Ambush]] = {}
+        self._held: dict[Process, Ambush] = {}
+        """Paused until another process gets on."""
         self._belongings: dict[Process, list[Belonging]] = {}
 
     def lay(self, process: Process, ambush: Ambush) -> None:
@@ -70,6 +74,7 @@ class Wire:
     def lift_all(self) -> None:
         """Nothing waits for anybody any more."""
         self._ambushes.clear()
+        self._held.clear()
 
     def own(self, belonging: Belonging) -> None:
         """Notes what the present process has opened."""
@@ -94,30 +99,34 @@ class Wire:
         if self._ambushes:
             await self._spring("before", what)
 
-    async def amid(self, what: Collection[str]) -> None:
-        """Called between two commands of one pipeline. Raises OSError where the way is cut."""
-        if self._ambushes:
-            await self._spring("amid", what)
+    async def amid(self, what: Collection[str]) -> bool:
+        """Called between two commands of one pipeline. Says whether there was a mishap.
+
+        Raises OSError where the way is cut.
+        """
+        return bool(self._ambushes) and await self._spring("amid", what)
 
     async def after(self, what: Collection[str]) -> None:
         """Called when the server has done its part: the answer is on its way."""
         if self.calm:
             return
+        if self._held:
+            self._let_go(what)
         await pass_time(self.travel_s())
         if self._ambushes:
             await self._spring("after", what)
 
-    async def _spring(self, moment: Moment, what: Collection[str]) -> None:
+    async def _spring(self, moment: Moment, what: Collection[str]) -> bool:
         process = present_process()
         waiting = self._ambushes.get(process, [])
         for ambush in waiting:
             if ambush.moment == moment and (not ambush.on or ambush.on in what):
                 break
         else:
-            return
+            return False
         if ambush.skip > 0:
             ambush.skip -= 1
-            return
+            return False
         waiting.remove(ambush)
         self.sprung.append(f"{self.loop.now:.3f} {ambush.act} {process.name} {moment} {set(what)}")
         if ambush.act == "cut":
@@ -126,11 +135,25 @@ class Wire:
             self.kill(process)
         else:
             self.pause(process, ambush.seconds)
+            if ambush.until:
+                self._held[process] = ambush
         await asyncio.sleep(0)  # from where the dead do not come back, and the paused late
+        return True
+
+    def _let_go(self, what: Collection[str]) -> None:
+        """Lets those go on who were held until another process has done this."""
+        mine = present_process()
+        for process, ambush in list(self._held.items()):
+            if ambush.until in what and process is not mine:
+                del self._held[process]
+                self._resume_in(ambush.then_s, process)
 
     def pause(self, process: Process, seconds: float) -> None:
         """As SIGSTOP, and SIGCONT some time later."""
         process.paused = True
+        self._resume_in(seconds, process)
+
+    def _resume_in(self, seconds: float, process: Process) -> None:
         resume, outside = self.loop.resume, context_of(OUTSIDE)
         self.loop.call_later(seconds, resume, process, context=outside)
 
@@ -162,10 +185,10 @@ class RedisLink:
     async def send(self, session: Session, commands: Sequence[Command]) -> None:
         what = {self._name(command) for command in commands}
         await self._wire.before(what)
-        torn = len(commands) > 1 and self._wire.is_torn()
+        torn, struck = len(commands) > 1 and self._wire.is_torn(), False
         for number, command in enumerate(commands):
-            if number:
-                await self._wire.amid(what)
+            if number and not struck:
+                struck = await self._wire.amid(what)
             if torn and number and not self._wire.over:
                 await pass_time(self._wire.travel_s())  # others get in between
             session.send(command)
