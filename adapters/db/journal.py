@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from adapters.db.connection import Connection, Database, connection
+from adapters.db.giving_way import giving_way
 from adapters.db.history import prune_in_batches
 from adapters.db.ledger_rows import Fact
 
@@ -32,11 +33,11 @@ class JournalEntry:
 
 async def write_journal(con: Connection, facts: Iterable[Fact]) -> None:
     """Adds new events, inside of the ledger's transaction."""
-    records = [
+    records = (
         (UUID(bytes=fact.event.agent_id), fact.event.seq, fact.event.slot, fact.shard, fact.payload)
         for fact in facts
-    ]
-    await con.copy_records_to_table("journal", columns=_COLUMNS, records=records)
+    )
+    await con.copy_records_to_table("journal", columns=_COLUMNS, records=giving_way(records))
 
 
 async def journal_of(

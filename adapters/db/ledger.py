@@ -17,6 +17,7 @@ import asyncpg
 from adapters.db import ledger_sql as sql
 from adapters.db.connection import Connection, Database, connection
 from adapters.db.errors import DatabaseBusy, LedgerConflict, Unstorable
+from adapters.db.giving_way import giving_way
 from adapters.db.journal import write_journal
 from adapters.db.ledger_repeats import check_repeats
 from adapters.db.ledger_rows import (
@@ -70,7 +71,7 @@ async def store_events(database: Database, batch: Sequence[ShardEvents]) -> Stor
         DatabaseBusy: nothing was stored; somebody held a shard or a user for too long.
         ValueError: a shard twice in the batch, or entries out of order.
     """
-    read = {events.shard: read_entries(events) for events in batch}
+    read = {events.shard: read_entries(events) async for events in giving_way(batch)}
     if len(read) != len(batch):
         raise ValueError("a batch takes each shard once")
     try:
@@ -132,17 +133,17 @@ async def _sort(con: Connection, done: _Batch, accepted: Mapping[int, list[Fact 
         except LedgerConflict as conflict:
             done.frozen[shard] = str(conflict)
         else:
-            done.entries[shard] = _write_down(found, done.holders, plans)
+            done.entries[shard] = await _write_down(found, done.holders, plans)
             done.broken[shard] = found.broken
     users = {e.holder.user_id for entries in done.entries.values() for e in entries}
     done.seqs = await sql.lock_users(con, users)
 
 
-def _write_down(
+async def _write_down(
     found: Sorted, holders: Mapping[Place, Holder], plans: Mapping[int, tuple[str, str]]
 ) -> list[Entry]:
     entries = []
-    for fact in found.new:
+    async for fact in giving_way(found.new):
         holder = holders[fact.place]
         try:
             entries.append(write_down(fact, holder, plans))

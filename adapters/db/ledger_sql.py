@@ -16,6 +16,7 @@ from msgspec.structs import astuple
 
 from adapters.db.connection import Connection
 from adapters.db.errors import LedgerConflict
+from adapters.db.giving_way import giving_way
 from adapters.db.ledger_rows import (
     Broken,
     Entry,
@@ -175,20 +176,22 @@ async def write(con: Connection, entries: Sequence[Entry], seqs: Mapping[UUID, i
     """
     written = Written(seqs=dict(seqs))
     numbers = [_numbers(entry, written.seqs) for entry in entries]
-    stored = await _write_trades(con, _trades(entries, numbers))
+    stored = await _write_trades(con, await _trades(entries, numbers))
     messages = written.messages
     logs: list[tuple[Any, ...]] = []
-    for entry, (trade_seq, log_seq) in zip(entries, numbers, strict=True):
+    async for entry, (trade_seq, log_seq) in giving_way(zip(entries, numbers, strict=True)):
         if entry.trade is not None:
             messages.append(_trade_message(entry, trade_seq, stored[entry.trade.id]))
         if entry.lines:
             messages.append(_log_message(entry, log_seq))
             logs += _log_rows(entry, log_seq)
     if logs:
-        await con.copy_records_to_table("logs", columns=_LOG_COLUMNS, records=logs)
+        await con.copy_records_to_table("logs", columns=_LOG_COLUMNS, records=giving_way(logs))
     if messages:
         await con.copy_records_to_table(
-            "messages", columns=_MESSAGE_COLUMNS, records=map(_message_row, messages)
+            "messages",
+            columns=_MESSAGE_COLUMNS,
+            records=giving_way(map(_message_row, messages)),
         )
     await _write_agents(con, entries, written)
     await _write_rows(con, entries)
@@ -248,11 +251,13 @@ def _numbers(entry: Entry, seqs: dict[UUID, int]) -> tuple[int, int]:
     return trade_seq, log_seq
 
 
-def _trades(entries: Sequence[Entry], numbers: Sequence[tuple[int, int]]) -> dict[UUID, list[Any]]:
+async def _trades(
+    entries: Sequence[Entry], numbers: Sequence[tuple[int, int]]
+) -> dict[UUID, list[Any]]:
     """One row for each trade that was opened or closed, or both, by its id."""
     rows: dict[UUID, list[Any]] = {}
     openings: dict[UUID, Trade[float]] = {}
-    for entry, (seq, _) in zip(entries, numbers, strict=True):
+    async for entry, (seq, _) in giving_way(zip(entries, numbers, strict=True)):
         trade = entry.trade
         if trade is None:
             continue
@@ -288,7 +293,9 @@ async def _write_trades(
     if not trades:
         return {}
     await con.execute("DELETE FROM stage_trades")  # of a write before in the same transaction
-    await con.copy_records_to_table("stage_trades", columns=_TRADE_COLUMNS, records=trades.values())
+    await con.copy_records_to_table(
+        "stage_trades", columns=_TRADE_COLUMNS, records=giving_way(trades.values())
+    )
     stored = await con.fetch(_UPSERT_TRADES)
     openings = {row[0]: dict(zip(_OPENING_WORDS, tuple(row)[1:], strict=True)) for row in stored}
     if len(openings) != len(trades):
@@ -331,7 +338,7 @@ async def _write_agents(con: Connection, entries: Sequence[Entry], written: Writ
     """Present states of the agents whose state changed; deleted ones lose their record."""
     ids: dict[Place, UUID] = {}
     deleted: list[UUID] = []
-    for entry in entries:
+    async for entry in giving_way(entries):
         fact, place = entry.fact, entry.fact.place
         if fact.event.kind == "deleted":
             deleted.append(entry.holder.agent_id)
@@ -356,13 +363,11 @@ async def _write_rows(con: Connection, entries: Sequence[Entry]) -> None:
     if not newest:
         return
     await con.execute("DELETE FROM stage_rows")
-    await con.copy_records_to_table(
-        "stage_rows",
-        records=[
-            (*place, e.seq, fact.version, e.row_after, e.kind == "deleted")
-            for place, fact, e in ((place, fact, fact.event) for place, fact in newest.items())
-        ],
+    records = (
+        (*place, e.seq, fact.version, e.row_after, e.kind == "deleted")
+        for place, fact, e in ((place, fact, fact.event) for place, fact in newest.items())
     )
+    await con.copy_records_to_table("stage_rows", records=giving_way(records))
     changed = await con.execute(_UPDATE_ROWS)
     if changed != f"UPDATE {len(newest)}":
         raise LedgerConflict(f"of {len(newest)} rows only {changed} were older")
