@@ -31,7 +31,8 @@ MARKET_QUEUE, LEDGER_QUEUE, CHORE_QUEUE = (
 KEPT_AFTER_DUE_MS = 60_000
 """A job that nobody has started a minute after it was due is worth nothing: slots move on."""
 
-ARQ_CONNECTIONS_MAX = 512
+ARQ_CONNECTIONS_MAX = 16
+"""Of the worker of one queue. A job holds one for moments; those beyond wait in line."""
 JOBS_AT_ONCE = 256
 """Jobs of one round trip: nobody else is served while Redis takes them."""
 
@@ -40,6 +41,13 @@ SILENCE_S = 2.0
 
 LEDGER_PERIOD_MS = 250
 """The ledger runs at most so often; the events of a period are stored together."""
+
+FEW_SHARDS = 32
+"""Shards below this number tick early in their slot, the others where there is room: hundreds in
+half a second queue up in it, and leave the other half idle.
+"""
+FEW_WITHIN_S, MANY_WITHIN_S = 0.5, 0.85
+"""Seconds over which they are spread; a shard that ticks last still has some of its slot left."""
 
 encode_job = msgspec.msgpack.Encoder(enc_hook=repr).encode
 decode_job: Callable[[bytes], dict[str, Any]] = msgspec.msgpack.Decoder().decode
@@ -62,8 +70,10 @@ def partition_of(shard: int) -> int:
 
 
 def phase_s(shard: int) -> float:
-    """When inside its slot a shard ticks, 0 to 0.5 s: spread, so that they do not burst."""
-    return (shard * 0.618) % 1.0 * 0.5
+    """When inside its slot a shard ticks: spread, so that they do not burst. Follows from its
+    number alone, since everybody has to come to the same moment.
+    """
+    return (shard * 0.618) % 1.0 * (FEW_WITHIN_S if shard < FEW_SHARDS else MANY_WITHIN_S)
 
 
 def due_ms(shard: int, slot: int) -> int:

@@ -1,8 +1,8 @@
-"""The pool as it stands between two slots: counters, heads and rows that belong together.
+"""The pool as it stands after a slot: heads, rows and what was run through that slot.
 
-Shards tick in the first half of a second and workers report twice a second, so in most seconds
-there is a moment in which every shard is done with the slot and every worker has said so. A
-reading is taken there: what lies between two readings is whole slots, and nothing is estimated.
+Once every shard is done with a slot and every worker has reported since, a worker's ticks through
+that slot are its counter without those of later slots, which its report tells apart. What lies
+between two readings is whole slots, and nothing is estimated.
 """
 
 import asyncio
@@ -29,7 +29,7 @@ REPORT_TTL_MS = 30_000
 _MARGIN_MS = 50.0
 """A report written so long after the last commit was seen has counted it."""
 _POLL_S = 0.02
-_FIRST_LOOK_S, _LOOK_AGAIN_S = 0.52, 0.1
+_LOOK_AGAIN_S = 0.1
 _RUNNING = 1
 _UUID_BYTES = 16
 _COPY_HEAD_BYTES, _COPY_END_BYTES = 19, 2
@@ -48,7 +48,7 @@ class Schedule:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """Everything through `slot` and nothing of the next; at: time.monotonic()."""
+    """What was run through `slot`, and the rest as it stood at that moment (time.monotonic())."""
 
     slot: int
     at: float
@@ -73,16 +73,18 @@ class Reading:
 
 
 async def read_pool(stack: Stack, shards: list[int]) -> Reading:
-    """A reading at the next moment in which all workers have reported all of a slot.
+    """A reading as soon as all shards are done with a slot and all workers have said so.
 
     Raises:
-        BenchError: there was none within ALIGNED_S, as in a pool that does not keep up.
+        BenchError: they were not within ALIGNED_S, as in a pool that does not keep up.
     """
     deadline = time.monotonic() + ALIGNED_S
+    slot = int(time.time())
+    done_ms: float | None = None
     while time.monotonic() < deadline:
-        slot = await _finished_slot(stack, shards)
-        done_ms = time.time() * 1000
-        while slot is not None and int(time.time()) == slot:
+        if done_ms is None and await _is_done(stack, shards, slot):
+            done_ms = time.time() * 1000
+        if done_ms is not None:
             reports = await read_reports(stack)
             owned = sorted(p for _, report in reports.values() for p in report["owned"])
             told = all(at > done_ms + _MARGIN_MS for at, _ in reports.values())
@@ -90,28 +92,29 @@ async def read_pool(stack: Stack, shards: list[int]) -> Reading:
                 return Reading(
                     slot=slot,
                     at=time.monotonic(),
-                    reports={name: report for name, (_, report) in reports.items()},
+                    reports={name: through(report, slot) for name, (_, report) in reports.items()},
                     heads=await _heads(stack, shards),
                     cpu={n: machine.cpu_seconds(pids) for n, pids in stack.processes().items()},
                     machine_cpu=machine.cpu_totals(),
                     redis=await stack.redis.info(),
                     counts=await _counts(stack),
                 )
-            await asyncio.sleep(_POLL_S)
-    raise BenchError(f"no slot was finished before the next began within {ALIGNED_S:.0f} s")
+        await asyncio.sleep(_LOOK_AGAIN_S if done_ms is None else _POLL_S)
+    raise BenchError(f"no slot was finished and reported within {ALIGNED_S:.0f} s")
 
 
-async def _finished_slot(stack: Stack, shards: list[int]) -> int | None:
-    """Waits for the second half of a second; its slot if all shards are done with it."""
-    now = time.time()
-    await asyncio.sleep(max(_FIRST_LOOK_S - now % 1, 0.0))
-    slot = int(now)
-    while int(time.time()) == slot:
-        heads = await _heads(stack, shards)
-        if all(head.next_due is None or head.next_due > slot for head in heads.values()):
-            return slot if int(time.time()) == slot else None
-        await asyncio.sleep(_LOOK_AGAIN_S)
-    return None
+def through(report: Mapping[str, Any], slot: int) -> dict[str, Any]:
+    """A worker's report with its ticks through a slot alone, one of the newest that it tells of."""
+    told = {int(each): ticks for each, ticks in report["slot_ticks"].items()}
+    if told and min(told) > slot:
+        raise BenchError(f"a worker has run slots {min(told)} to {max(told)}, and not told {slot}")
+    later = sum(ticks for each, ticks in told.items() if each > slot)
+    return {**report, "ticks": report["ticks"] - later}
+
+
+async def _is_done(stack: Stack, shards: list[int], slot: int) -> bool:
+    heads = await _heads(stack, shards)
+    return all(head.next_due is None or head.next_due > slot for head in heads.values())
 
 
 async def read_schedule(stack: Stack, shards: list[int]) -> Schedule:

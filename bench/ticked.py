@@ -37,15 +37,19 @@ class TickedLog:
         finally:
             await redis.aclose()
 
-    def lags_ms(self, after: int, through: int) -> list[float]:
-        """Lag of each (shard, slot) in after+1..through, unsorted: heard of minus due."""
+    def lags_ms(self, after: int, through: int, shard: int | None = None) -> list[float]:
+        """Lag of each (shard, slot) in after+1..through, unsorted: heard of minus due. shard: of
+        this one alone.
+        """
         lags: list[float] = []
         covered: dict[int, int] = {}
-        for at, shard, slot in self.commits:
-            before = covered.get(shard, slot - 1)
+        for at, its_shard, slot in self.commits:
+            if shard is not None and its_shard != shard:
+                continue
+            before = covered.get(its_shard, slot - 1)
             for each in range(max(before, after) + 1, min(slot, through) + 1):
-                lags.append((at - each - phase_s(shard)) * 1000)
-            covered[shard] = max(before, slot)
+                lags.append((at - each - phase_s(its_shard)) * 1000)
+            covered[its_shard] = max(before, slot)
         return lags
 
     def longest_gap_s(self, after: int) -> float:

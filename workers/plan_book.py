@@ -29,7 +29,7 @@ SLOT_TABLES_KEPT = 70
 """Slots whose tables stay in memory: a catch-up reaches back 60."""
 NOT_KNOWN = "plan {} is not known"
 CANDLES_KEPT = 3
-"""Slots whose candles stay in memory, 24 kB a window: shards tick half a second apart at most."""
+"""Slots whose candles stay in memory, 24 kB a window: shards tick less than a second apart."""
 
 
 @dataclass(slots=True)

@@ -23,7 +23,6 @@ from workers.chores import prune_history, push_unapplied, sweep_streams
 from workers.context import PoolContext
 from workers.due_worker import DueWorker
 from workers.ledger_job import store_events
-from workers.live_market import FeedKeeper, turn_of
 from workers.market_job import make_frame
 from workers.sentinel import Sentinel, run_sentinel
 from workers.settings import CHORES, DRAIN_S, LEDGER, MARKET, QueueSettings, tick_queue
@@ -66,6 +65,9 @@ class WorkerProcess:
         background = [asyncio.create_task(self._ring()), asyncio.create_task(self._keep_clock())]
         source = self.pool.market.source
         if "market" in self.queues and isinstance(source, LivePrices):
+            # here, because the libraries of HTTP take 10 MB which no other source needs
+            from workers.live_market import FeedKeeper, turn_of
+
             keeper = FeedKeeper(self.pool, source.table, turn_of(self.pool, source.table))
             background.append(asyncio.create_task(keeper.run()))
         try:

@@ -30,6 +30,8 @@ logger = logging.getLogger(__name__)
 
 GRACE_S = 0.5
 """A shard whose next due slot is older than this has lost its chain."""
+SHARDS_AT_ONCE = 32
+"""Shards that are looked at in one round trip."""
 CLOCK_BACK_S = 2.0
 """A shard whose covered slot is further ahead than this waits for the clock of Redis."""
 RECORD_EVERY_S = 5.0
@@ -101,6 +103,16 @@ class Sentinel:
 
         Answers how many events of each wait for the ledger.
         """
+        events_waiting: dict[int, int] = {}
+        # Some at a time: while Redis answers, and answers are read, no shard ticks.
+        for first in range(0, len(shards), SHARDS_AT_ONCE):
+            some = shards[first : first + SHARDS_AT_ONCE]
+            events_waiting |= await self._keep_some_ticking(some, taken, run_id)
+        return events_waiting
+
+    async def _keep_some_ticking(
+        self, shards: list[int], taken: set[int], run_id: str
+    ) -> dict[int, int]:
         pipe = self.pool.state_redis.pipeline(transaction=False)
         for shard in shards:
             pipe.hmget(keys.shard_head(shard), ["run_id", "next_due", "slot"])

@@ -63,8 +63,8 @@ class SlotRun:
     events: list[bytes] = field(default_factory=list)
     failed: list[Event] = field(default_factory=list)
     applied: int = 0
-    ran: list[int] = field(default_factory=list)
-    ticks: int = 0
+    ran: dict[int, int] = field(default_factory=dict)
+    """Slots that were run, and how many agents ticked in each."""
     missed_slots: int = 0
     next_due: int | None = None
     skipped_moved: bool = False
@@ -111,6 +111,11 @@ class SlotRun:
             told = self.skipped, self.folded_slot, self.damaged
             self.take(put_into_error(self.rows, self.slot, *told))
             self.damaged = NONE_DAMAGED
+
+    @property
+    def ticks(self) -> int:
+        """Of all slots that were run."""
+        return sum(self.ran.values())
 
     def commit(self) -> Commit:
         """The form in which the shard store writes it."""
@@ -261,8 +266,7 @@ async def _run_slot(
             logger.error("a command was put aside: %s", reason, extra=whose)
             await pool.shards.bury(shard, encode_command(command), reason)
         run.take(isolated.outcome)
-    run.ran.append(slot)
-    run.ticks += int(np.count_nonzero(due_mask(run.rows, slot) if commands else due))
+    run.ran[slot] = int(np.count_nonzero(due_mask(run.rows, slot) if commands else due))
 
 
 async def _symbols(pool: PoolContext, run: SlotRun, plan_ids: Ints) -> Ints | None:

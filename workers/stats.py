@@ -4,11 +4,13 @@ Lag is the moment of the commit minus the moment the tick was due, in whole mill
 histogram is bounded: one bucket for each millisecond up to two seconds, the last for the rest.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 LAG_BUCKETS = 2_001
+SLOTS_TOLD = 16
+"""Newest slots of which a report tells the ticks: what was run through each can be told by them."""
 
 
 @dataclass(slots=True)
@@ -23,9 +25,17 @@ class WorkerStats:
     refusals: dict[str, int] = field(default_factory=dict)
     lag_ms: list[int] = field(default_factory=lambda: [0] * LAG_BUCKETS)
 
-    def committed(self, ticks: int, events: int, commands: int, lags_s: Sequence[float]) -> None:
-        """One commit has landed; a lag for each slot that it ran."""
-        self.ticks += ticks
+    _slot_ticks: dict[int, int] = field(default_factory=dict)
+
+    def committed(
+        self, ran: Mapping[int, int], events: int, commands: int, lags_s: Sequence[float]
+    ) -> None:
+        """One commit has landed: the ticks of each slot that it ran, and a lag for each."""
+        for slot, ticks in ran.items():
+            self.ticks += ticks
+            self._slot_ticks[slot] = self._slot_ticks.get(slot, 0) + ticks
+        while len(self._slot_ticks) > SLOTS_TOLD:
+            del self._slot_ticks[min(self._slot_ticks)]
         self.events += events
         self.commands += commands
         self.commits += 1
@@ -40,6 +50,7 @@ class WorkerStats:
         """A JSON form; the histogram as {milliseconds: slots run}."""
         return {
             "ticks": self.ticks,
+            "slot_ticks": self._slot_ticks,
             "commits": self.commits,
             "events": self.events,
             "commands": self.commands,

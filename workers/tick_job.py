@@ -99,8 +99,7 @@ async def _tick_once(pool: PoolContext, shard: int) -> bool:
             pool.known.forget(shard)
             return remembered is None
     now_slot = pool.clock.slot()
-    is_known = known is not None and read.rows is known.rows
-    damaged = {} if is_known else damaged_rows(read.rows)
+    damaged = {} if pool.known.made(shard, read.head) else damaged_rows(read.rows)
     run = await run_slots(pool, shard, read, now_slot, damaged)
     if run is None:
         return True
@@ -127,7 +126,7 @@ async def _tick_once(pool: PoolContext, shard: int) -> bool:
     tell_events(run.events)
     now = pool.clock.now()
     lags_s = [now - jobs.due_ms(shard, slot) / 1000 for slot in run.ran]
-    pool.stats.committed(run.ticks, len(run.events), run.applied, lags_s)
+    pool.stats.committed(run.ran, len(run.events), run.applied, lags_s)
     pool.stats.missed_slots += run.missed_slots
     if commit.events:
         await command(pool.queue_redis, "SADD", keys.dirty_shards(), shard)

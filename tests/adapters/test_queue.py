@@ -96,11 +96,22 @@ async def test_a_connection_that_answers_no_ping_is_given_up(
     await ringing.aclose()
 
 
-def test_shards_are_spread_over_the_first_half_of_a_slot() -> None:
-    phases = sorted(jobs.phase_s(shard) for shard in range(64))
-    assert phases[0] >= 0 and phases[-1] < 0.5
+@pytest.mark.parametrize(("shards", "within_s"), [(32, 0.5), (64, 0.85), (500, 0.85)])
+def test_shards_are_spread_over_a_slot_and_few_over_its_first_half(
+    shards: int, within_s: float
+) -> None:
+    phases = sorted(jobs.phase_s(shard) for shard in range(shards))
+    assert phases[0] >= 0 and phases[-1] < within_s
     gaps = [b - a for a, b in itertools.pairwise(phases)]
-    assert max(gaps) < 3 * 0.5 / 64
+    assert max(gaps) < 4 * within_s / shards
+
+
+def test_no_tenth_of_a_slot_is_crowded_in_any_half_of_the_partitions() -> None:
+    for partitions in itertools.combinations(range(8), 4):
+        mine = [shard for shard in range(500) if jobs.partition_of(shard) in partitions]
+        places = [int(jobs.phase_s(shard) * 10) for shard in mine]
+        fullest = max(places.count(place) for place in range(9))
+        assert fullest < 1.5 * len(mine) / 8.5
 
 
 class LinkThatHangs(PlainLink):

@@ -1,13 +1,17 @@
 """What was due, counted a second way: one slot after the other."""
 
+import msgspec
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from adapters.shard_records import Head
-from bench.readings import Schedule, due_between, missed_between
+from bench.readings import Schedule, due_between, missed_between, through
+from bench.stack import BenchError
 from bench.ticked import TickedLog
 from engine.schedule import SkippedRange
+from workers.stats import SLOTS_TOLD, WorkerStats
 
 starts_and_intervals = st.lists(st.tuples(st.integers(0, 60), st.integers(1, 20)), max_size=5)
 
@@ -48,3 +52,17 @@ def test_a_slot_that_was_caught_up_is_as_late_as_the_commit_that_brought_it() ->
     log = TickedLog([(100.1, 0, 100), (103.2, 0, 103)])
     assert [round(lag) for lag in log.lags_ms(100, 103)] == [2200, 1200, 200]
     assert round(log.longest_gap_s(100), 1) == 3.1
+
+
+def test_ticks_through_a_slot_are_those_of_later_slots_less() -> None:
+    stats = WorkerStats()
+    for slot in range(100, 130):
+        stats.committed({slot: 7}, 0, 0, [0.001])
+    stats.committed({129: 2, 130: 5}, 0, 0, [0.001, 0.001])
+    report = msgspec.json.decode(msgspec.json.encode(stats.report()))
+    assert through(report, 128)["ticks"] == 29 * 7
+    assert through(report, 129)["ticks"] == 30 * 7 + 2
+    assert through(report, 135)["ticks"] == 30 * 7 + 2 + 5
+    with pytest.raises(BenchError, match="not told 110"):
+        through(report, 110)
+    assert len(report["slot_ticks"]) == SLOTS_TOLD

@@ -16,6 +16,7 @@ from engine.schedule import counts
 from tests.conftest import wait_for
 from tests.integration.pool import TestPool, open_test_pool
 from workers import chores, tick_job
+from workers.context import KnownShards
 from workers.settings import TICKS_AT_ONCE
 
 
@@ -67,6 +68,22 @@ async def test_a_steady_shard_is_not_read_again_until_a_command_comes(
 
     await wait_for(stopped, seconds=3)
     assert readings
+
+
+async def test_a_shard_without_room_in_memory_ticks_all_the_same(pool: TestPool) -> None:
+    agent = await pool.create()
+    await pool.ticked(agent)
+    pool.pool.known = KnownShards(0)
+    await pool.ticked(agent)
+    await pool.ticked(agent)
+    assert pool.pool.known.get(agent.shard) is None
+    await pool.want(agent, "stopped")
+
+    async def stopped() -> bool:
+        row = await pool.row(agent)
+        return row is not None and row["status"] == RowStatus.STOPPED
+
+    await wait_for(stopped, seconds=3)
 
 
 async def test_the_record_follows_the_row(pool: TestPool) -> None:
