@@ -38,7 +38,12 @@ from engine.rows import ROW_SCHEMA, ROWS_PER_SHARD, Halt
 from engine.schemas import RECORD_BYTES, rows_from_bytes, rows_to_bytes
 
 INBOX_MAX = 20_000
-"""Commands a shard may have waiting; one bulk call of 10,000 fits twice."""
+"""Commands a shard may have waiting."""
+INBOX_MAX_FOR_MANY = 16_000
+"""The same for who brings many at once: calls about all agents of an owner leave room for others
+who share the shard. Each brings one for a row at most, so three of them fit.
+"""
+MANY = 8
 EVENTS_MAX = 200_000
 """Events a shard may hold that the ledger has not stored; ticks stop opening long before."""
 
@@ -172,19 +177,21 @@ class ShardStore:
     ) -> list[Pushed | None]:
         """Commands of one shard together, under one stamp; the number is that of the last one.
 
-        A group is in the inbox as a whole or not at all.
+        A group is in the inbox as a whole or not at all; one of MANY commands or more only fits
+        where INBOX_MAX_FOR_MANY is not exceeded.
         """
         # Closed whatever happens: a pipeline that is canceled while it looks for its scripts would
         # keep its connection.
         async with self.redis.pipeline(transaction=False) as pipe:
             for shard, payloads in groups:
                 shard_keys = [keys.shard_head(shard), keys.shard_inbox(shard)]
-                await self._push(keys=shard_keys, args=[INBOX_MAX, *payloads], client=pipe)
+                longest = INBOX_MAX if len(payloads) < MANY else INBOX_MAX_FOR_MANY
+                await self._push(keys=shard_keys, args=[longest, *payloads], client=pipe)
             answers: list[Any] = await pipe.execute()
         pushed: list[Pushed | None] = []
         for (shard, _), answer in zip(groups, answers, strict=True):
             if answer[0] == -2:
-                raise ShardFull(shard, f"it takes {INBOX_MAX} commands, and many are waiting")
+                raise ShardFull(shard, f"too many of its {INBOX_MAX} commands are waiting")
             pushed.append(None if answer[0] == -1 else Pushed(int(answer[0]), int(answer[1])))
         return pushed
 

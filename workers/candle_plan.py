@@ -1,7 +1,8 @@
 """Which candles are to be fetched next, and from whom; pure.
 
 First what somebody waits for and what an agent has never had; the most wanted before the others,
-the longest waiting before the later. Then what has to be refreshed for agents by and by.
+the longest waiting before the later. Then what has to be refreshed for agents by and by. An owner
+counts once, however many agents he has, so that a large one does not hold up a small one.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,15 +19,17 @@ REFRESH_BARS: Final = 30
 """After so many bars built from prices the true ones are fetched."""
 BACKGROUND_S: Final = 30.0
 """Nothing is refreshed for agents more often."""
+ASKS_COUNTED: Final = 5
+"""Of the calls that ask for the same candles: they do not say how many people make them."""
 DAY_RESERVE: Final = 200
 """Requests of a day that are left for those who ask."""
 
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """Agents that look at a window, and whether a strategy of theirs needs volumes."""
+    """Owners whose agents look at a window, and whether a strategy of theirs needs volumes."""
 
-    agents: int
+    owners: int
     needs_volume: bool
 
 
@@ -66,7 +69,7 @@ def errands(
         is_due = use is not None and _is_due(name, use, sights.get(name), fetched, now)
         if not (is_asked or is_new or is_due):
             continue
-        wanted_by = (use.agents if use else 0) + (ask.times if ask else 0)
+        wanted_by = (use.owners if use else 0) + min(ask.times if ask else 0, ASKS_COUNTED)
         since = ask.since if ask is not None else (fetched or 0.0)
         needs_volume = use is not None and use.needs_volume
         errand = Errand(name, is_asked or is_new, needs_volume, fetched or 0.0)

@@ -6,6 +6,7 @@ their trades when they are facts: messages are published after the transaction.
 """
 
 import logging
+from collections.abc import Mapping
 from typing import Any
 
 from adapters import queue as jobs
@@ -23,7 +24,7 @@ logger = logging.getLogger(__name__)
 
 SHARDS_A_ROUND = 64
 EVENTS_A_TRANSACTION = 1_000
-"""A transaction's rows are made in the loop that ticks: this many cost it some 50 ms."""
+"""A transaction's rows are made in the loop that ticks, which gets its turn in between."""
 ROUNDS_MAX = 200
 """Bounds of one run; what is left is taken up by the next, a quarter of a second later."""
 
@@ -50,20 +51,31 @@ async def store_events(ctx: dict[str, Any]) -> None:
     await pool.queue.enqueue(jobs.ledger(int(pool.clock.now() * 1000)))
 
 
+def fair_shares(waiting: Mapping[int, int], room: int) -> dict[int, int]:
+    """How many events of each shard are taken together, at least one: all of those that have few,
+    and of the others as many of each. So nobody waits until the backlog of another is stored.
+    """
+    shares: dict[int, int] = {}
+    for place, shard in enumerate(sorted(waiting, key=waiting.__getitem__)):
+        fair = max(room // (len(waiting) - place), 1)
+        shares[shard] = min(max(waiting[shard], 1), fair)
+        room -= shares[shard]
+    return shares
+
+
 async def _store(pool: PoolContext, dirty: list[int]) -> list[int]:
     """One transaction for some shards. Returns those that have more to store."""
     cursors = await shards.progress_of(pool.database, dirty)
+    cursors = [cursor for cursor in cursors if cursor.frozen is None]
+    waiting = await pool.shards.events_waiting([cursor.shard for cursor in cursors])
+    room = fair_shares(waiting, EVENTS_A_TRANSACTION)
     batches: list[ShardEvents] = []
     again: list[int] = []
-    room = EVENTS_A_TRANSACTION
     for cursor in cursors:
         shard = cursor.shard
-        if cursor.frozen is not None:
+        if not waiting[shard]:
             continue
-        if room <= 0:
-            again.append(shard)
-            continue
-        stream = await pool.shards.read_events(shard, cursor.version, room)
+        stream = await pool.shards.read_events(shard, cursor.version, room[shard])
         if stream.run_id and not stream.entries:
             # Stored by a run that died before it could trim.
             await pool.shards.trim_events(shard, cursor.version)
@@ -71,9 +83,8 @@ async def _store(pool: PoolContext, dirty: list[int]) -> list[int]:
             batches.append(
                 ShardEvents(shard, stream.run_id, cursor.version, stream.entries, stream.skipped)
             )
-            if len(stream.entries) > room // 2:
-                again.append(shard)  # probably there is more
-            room -= len(stream.entries)
+            if len(stream.entries) < waiting[shard]:
+                again.append(shard)
     if not batches:
         return []
     result = await ledger.store_events(pool.database, batches)

@@ -51,13 +51,10 @@ def turn_of(pool: PoolContext, table: LiveTable) -> Turn:
 
 def candle_uses(used: Sequence[CandleUse]) -> dict[WindowName, Use]:
     """The windows that agents look at."""
-    uses: dict[WindowName, Use] = {}
-    for each in used:
-        name = (each.symbol, each.timeframe)
-        before = uses.get(name, Use(0, False))
-        needs = before.needs_volume or _needs_volume(each.strategy_name)
-        uses[name] = Use(before.agents + each.agents, needs)
-    return uses
+    return {
+        (each.symbol, each.timeframe): Use(each.owners, any(map(_needs_volume, each.strategies)))
+        for each in used
+    }
 
 
 def _needs_volume(strategy_name: str) -> bool:

@@ -196,14 +196,15 @@ async def unapplied(database: Database, older_than_s: float, limit: int) -> list
     """Agents whose row has not seen the newest wanted state for so long, longest first.
 
     The chore that pushes commands again takes these; deleted ones are among them. Where there are
-    more than limit they are drawn: many of a frozen shard are never applied, and the oldest of all
-    would be the same ones each time.
+    more than limit they are drawn, of each owner as many as of the others: an owner with thousands
+    holds up nobody, and the oldest of a frozen shard would be the same ones each time.
     """
     async with connection(database) as con:
         found = await con.fetch(
             f"{_SELECT} WHERE applied_epoch < epoch"
             " AND updated_at <= clock_timestamp() - $1::interval"
-            " ORDER BY random() LIMIT $2",
+            " ORDER BY row_number() OVER (PARTITION BY user_id ORDER BY random()), random()"
+            " LIMIT $2",
             timedelta(seconds=older_than_s),
             limit,
         )

@@ -5,23 +5,25 @@ from dataclasses import dataclass
 from adapters.db.connection import Database, connection
 
 _USE = (
-    "SELECT symbol, timeframe, strategy_name, count(*) AS agents FROM agents"
-    " GROUP BY symbol, timeframe, strategy_name"
+    "SELECT symbol, timeframe, array_agg(DISTINCT strategy_name) AS strategies,"
+    " count(DISTINCT user_id) AS owners"
+    " FROM (SELECT DISTINCT symbol, timeframe, strategy_name, user_id FROM agents) AS used"
+    " GROUP BY symbol, timeframe"
 )
 
 
 @dataclass(frozen=True, slots=True)
 class CandleUse:
-    """How many agents look at the candles of a symbol and timeframe with one strategy."""
+    """How many owners have agents that look at these candles, and with which strategies."""
 
     symbol: str
     timeframe: str
-    strategy_name: str
-    agents: int
+    strategies: list[str]
+    owners: int
 
 
 async def market_use(database: Database) -> list[CandleUse]:
-    """One entry for each (symbol, timeframe, strategy) that an agent has.
+    """One entry for each (symbol, timeframe) that an agent has.
 
     Stopped agents count: they may hold a position. Deleted ones do, too, until their record is
     gone: their position may have to be closed.

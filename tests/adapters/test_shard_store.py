@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from adapters import redis_keys as keys
+from adapters.errors import ShardFull
 from adapters.redis_client import Redis, command
 from adapters.shard_records import (
     WHOLE_TABLE_ABOVE,
@@ -238,3 +239,21 @@ def test_neighbors_are_one_range_and_many_changes_the_whole_table() -> None:
     many = changed_ranges(rows, np.arange(WHOLE_TABLE_ABOVE + 1) * 2)
     assert [(offset, len(data)) for offset, data in many] == [(0, rows.nbytes)]
     assert changed_ranges(rows, np.array([], np.intp)) == []
+
+
+async def test_many_commands_of_one_caller_leave_room_for_those_of_others(
+    store: ShardStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await opened(store)
+    monkeypatch.setattr("adapters.shard_store.INBOX_MAX", 40)
+    monkeypatch.setattr("adapters.shard_store.INBOX_MAX_FOR_MANY", 30)
+    many = [b"x" * 40] * 10
+    for _ in range(3):
+        await store.push_groups([(SHARD, many)])
+    with pytest.raises(ShardFull):
+        await store.push_groups([(SHARD, many)])
+    for _ in range(10):
+        assert await store.push(SHARD, b"one") is not None
+    with pytest.raises(ShardFull):
+        await store.push(SHARD, b"one")
+    assert await command(store.redis, "LLEN", keys.shard_inbox(SHARD)) == 40

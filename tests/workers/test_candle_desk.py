@@ -136,7 +136,7 @@ async def test_the_most_wanted_are_asked_for_and_the_rest_waits_for_the_next_min
 ) -> None:
     async with office(live) as of:
         names = [(f"C{n}/USDT", "5m") for n in range(12)]
-        of.desk.use({name: Use(agents=n, needs_volume=False) for n, name in enumerate(names)})
+        of.desk.use({name: Use(owners=n, needs_volume=False) for n, name in enumerate(names)})
         await wait_for(lambda: len(server.asked) == 8)
         assert {s for _, _, s, _ in server.asked} == {f"C{n}/USD" for n in range(4, 12)}
         await of.fetched_from(names[4], "twelvedata")

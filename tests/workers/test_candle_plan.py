@@ -34,8 +34,13 @@ def sight(bars: int, newest: float, *, gap: int = 0) -> WindowSight:
 def test_the_most_wanted_first_then_who_waits_longest() -> None:
     asked = [Asked(A, NOW - 1, 1), Asked(B, NOW - 2, 5), Asked(C, NOW - 3, 1)]
     assert names(asked=asked) == ["B", "C", "A"]
-    uses = {A: Use(agents=9, needs_volume=False)}
+    uses = {A: Use(owners=9, needs_volume=False)}
     assert names(asked=asked, uses=uses) == ["A", "B", "C"]
+
+
+def test_who_asks_again_and_again_holds_up_nobody_for_long() -> None:
+    asked = [Asked(A, NOW - 1, 900), Asked(B, NOW - 2, 5)]
+    assert names(asked=asked) == ["B", "A"]
 
 
 def test_what_is_fresh_is_not_fetched_again() -> None:

@@ -262,3 +262,13 @@ async def test_a_frozen_shard_gets_no_new_agents(world: World) -> None:
     assert second.shard != first.shard
     third = (await create_agents_bulk(world.db, [world.new()]))[0]
     assert third.shard != first.shard
+
+
+async def test_of_many_unapplied_each_owner_has_a_share(world: World) -> None:
+    many = [await world.agent() for _ in range(12)]
+    other = (await users.create_user(world.db, "other@example.com", "none")).id
+    lonely = await world.agent(user_id=other)
+    for _ in range(5):
+        drawn = await agents.unapplied(world.db, 0, 4)
+        assert lonely.id in {one.id for one in drawn} and len(drawn) == 4
+    assert len(await agents.unapplied(world.db, 0, 100)) == len(many) + 1
