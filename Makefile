@@ -20,7 +20,7 @@ COMPILE_SHIM = echo h11 | $(TOOLS)/bin/uv pip compile --quiet - --universal --py
 	--constraint requirements/run.lock
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-again test-slow test-docker sim sim-faults check format soak bench bench-candle-rush bench-takeover bench-density bench-first-tick bench-trades bench-kill bench-hub bench-all-at-once bench-rebuild bench-shims bench-strategies bench-chaos bench-upgrade bench-outage strategy-pictures metrics-reference env lock clean
+.PHONY: help run test test-again test-slow test-docker sim sim-faults check format soak bench bench-candle-rush bench-takeover bench-density bench-first-tick bench-trades bench-kill bench-hub bench-all-at-once bench-tenants bench-rebuild bench-shims bench-strategies bench-chaos bench-upgrade bench-outage strategy-pictures metrics-reference env lock clean
 
 help: ## what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -84,6 +84,9 @@ bench-hub: $(VENV)/dev.stamp
 
 bench-all-at-once: $(VENV)/dev.stamp ## 10,000 agents made, started and stopped in one call each; HUB=http://...
 	@$(BIN)/python -m bench.all_at_once $(if $(HUB),--hub $(HUB)) $(ARGS)
+
+bench-tenants: $(VENV)/dev.stamp ## one agent of a tenant, alone and beside 100,000 of another
+	@$(BIN)/python -m bench.tenants $(ARGS)
 
 bench-rebuild: $(VENV)/dev.stamp
 	@$(BIN)/python -m bench.rebuild $(ARGS)
