@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from adapters.db.connection import connection
 from adapters.settings import Settings
 from engine.frames import PRICE_STALE_S
 from engine.rows import RowFlag
@@ -56,3 +57,24 @@ async def test_an_agent_sees_the_stream_and_is_told_when_it_stops(
             return not await stale_was_said()
 
         await wait_for(fresh_was_said)
+
+        # Told to the owner, once each: before its first price, the agent had none either.
+        async def lines() -> list[str]:
+            asked = (
+                "SELECT message FROM logs WHERE agent_id = $1 AND message LIKE 'price is %'"
+                " ORDER BY seq"
+            )
+            async with connection(pool.pool.database) as con:
+                return [row["message"] for row in await con.fetch(asked, agent.id)]
+
+        row = await pool.row(agent)
+
+        async def on_record() -> bool:
+            asked = "SELECT seq FROM shard_rows WHERE shard = $1 AND row = $2"
+            async with connection(pool.pool.database) as con:
+                return int(await con.fetchval(asked, agent.shard, agent.row)) >= row["seq"]
+
+        await wait_for(on_record)
+        told = await lines()
+        stale = "price is stale: no entry and no exit until it is fresh"
+        assert told and told == [stale, "price is fresh again"] * (len(told) // 2)
