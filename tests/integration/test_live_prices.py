@@ -72,7 +72,7 @@ async def test_an_agent_sees_the_stream_and_is_told_when_it_stops(
         async def on_record() -> bool:
             asked = "SELECT seq FROM shard_rows WHERE shard = $1 AND row = $2"
             async with connection(pool.pool.database) as con:
-                return int(await con.fetchval(asked, agent.shard, agent.row)) >= row["seq"]
+                return bool(await con.fetchval(asked, agent.shard, agent.row) >= int(row["seq"]))
 
         await wait_for(on_record)
         told = await lines()
