@@ -116,7 +116,7 @@ class Connection:
         await self._ask(query, lambda: self.real.executemany(query, rows, **options))
 
     async def copy_records_to_table(self, table: str, *, records: Any, **options: Any) -> str:
-        rows = list(records)
+        rows = [row async for row in records] if hasattr(records, "__aiter__") else list(records)
         return await self._ask(
             f"COPY {table}",
             lambda: self.real.copy_records_to_table(table, records=rows, **options),
