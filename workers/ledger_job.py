@@ -105,4 +105,5 @@ async def _store(pool: PoolContext, dirty: list[int]) -> list[int]:
     await publish_messages(pool.state_redis, result.messages)
     if any(stored.quarantined for stored in result.shards.values()):
         await fail_their_agents(pool)
-    return again
+    # What was refused would be refused again at once; the sweep marks it in a second.
+    return [shard for shard in again if result.shards[shard].refused is None]
