@@ -4,6 +4,7 @@ A minute is written when nothing of it can change any more. Redis keeps it long 
 tries; a minute that no try has saved is left out, and a replay says so.
 """
 
+import asyncio
 import logging
 from collections.abc import Sequence
 from typing import Any
@@ -53,7 +54,8 @@ async def _keep(
             continue
         block = await read_minute(store.redis, first_slot, shards)
         if block.frames:
-            data = encode_block(block)
+            # Beside the loop, in which agents tick: it takes a tenth of a second and more.
+            data = await asyncio.to_thread(encode_block, block)
             await journal.store_block(database, first_slot, data, settled=settled)
 
 
