@@ -18,7 +18,7 @@ from bench import machine
 from bench.density_figures import LAG_AIM_MS, Window, failures_of, figures_of
 from bench.load_table import watched_load
 from bench.own_process import own_processes
-from bench.readings import read_pool, read_reports, read_schedule
+from bench.readings import read_counts, read_pool, read_reports, read_schedule
 from bench.seeding import RISK, SEEDED_SEQ, Fleet, running_records, seed_running, settled
 from bench.stack import SIMULATED, BenchError, Stack, measured, running_stack
 from bench.stored import stored_events
@@ -76,7 +76,7 @@ async def _observe(
     listener = asyncio.create_task(heard.listen(stack.redis_url))
     try:
         await heard.listening.wait()
-        begin = await read_pool(stack, shards)
+        begin = await read_pool(stack, shards, await read_counts(stack))
         if owners is not None:
             await owners.begin()
         restarting = asyncio.create_task(_restart(stack, options.workers * options.restart))

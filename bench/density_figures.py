@@ -49,7 +49,8 @@ async def figures_of(stack: Stack, fleet: Fleet, window: Window, empty: int) -> 
     run = due - missed if window.restarted else end.total("ticks") - begin.total("ticks")
     wall = end.at - begin.at
     operations = end.redis["total_commands_processed"] - begin.redis["total_commands_processed"]
-    trades = end.counts["trades"] - begin.counts["trades"]
+    counted_s = end.counts.at - begin.counts.at
+    trades = end.counts.rows["trades"] - begin.counts.rows["trades"]
     return {
         "agents": fleet.agents,
         "plans": fleet.plans,
@@ -69,8 +70,8 @@ async def figures_of(stack: Stack, fleet: Fleet, window: Window, empty: int) -> 
         "aof_mb_per_s": round(aof_bytes(window.samples) / 1e6 / wall, 3),
         "refusals": {} if window.restarted else _refusals(window),
         "trades": trades,
-        "trades_closed": end.counts["closed"] - begin.counts["closed"],
-        "trades_per_agent_hour": round(trades / fleet.agents / wall * _HOUR_S, 2),
+        "trades_closed": end.counts.rows["closed"] - begin.counts.rows["closed"],
+        "trades_per_agent_hour": round(trades / fleet.agents / counted_s * _HOUR_S, 2),
         "ledger_rows": _ledger_rows(end) - _ledger_rows(begin),
         "events_waiting_most": max(sample.waiting_events for sample in window.samples),
     }
@@ -154,7 +155,7 @@ async def _memory(stack: Stack, fleet: Fleet, window: Window, empty: int) -> dic
 
 
 def _ledger_rows(reading: Reading) -> int:
-    return sum(reading.counts[name] for name in ("trades", "logs", "messages"))
+    return sum(reading.counts.rows[name] for name in ("trades", "logs", "messages"))
 
 
 def _refusals(window: Window) -> dict[str, int]:

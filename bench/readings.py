@@ -47,6 +47,14 @@ class Schedule:
 
 
 @dataclass(frozen=True, slots=True)
+class Counts:
+    """Rows of the record, and when they were counted (time.monotonic())."""
+
+    at: float
+    rows: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
 class Reading:
     """What was run through `slot`, and the rest as it stood at that moment (time.monotonic())."""
 
@@ -57,7 +65,7 @@ class Reading:
     cpu: Mapping[str, float]
     machine_cpu: machine.CpuTotals
     redis: Mapping[str, Any]
-    counts: Mapping[str, int]
+    counts: "Counts"
 
     def total(self, name: str) -> int:
         """A counter over all workers."""
@@ -72,8 +80,11 @@ class Reading:
         return histogram
 
 
-async def read_pool(stack: Stack, shards: list[int]) -> Reading:
+async def read_pool(stack: Stack, shards: list[int], counts: Counts | None = None) -> Reading:
     """A reading as soon as all shards are done with a slot and all workers have said so.
+
+    counts: of a moment before; else they are counted afterwards, for which PostgreSQL reads whole
+    tables and takes the cores from whoever ticks meanwhile.
 
     Raises:
         BenchError: they were not within ALIGNED_S, as in a pool that does not keep up.
@@ -97,7 +108,7 @@ async def read_pool(stack: Stack, shards: list[int]) -> Reading:
                     cpu={n: machine.cpu_seconds(pids) for n, pids in stack.processes().items()},
                     machine_cpu=machine.cpu_totals(),
                     redis=await stack.redis.info(),
-                    counts=await _counts(stack),
+                    counts=counts or await read_counts(stack),
                 )
         await asyncio.sleep(_LOOK_AGAIN_S if done_ms is None else _POLL_S)
     raise BenchError(f"no slot was finished and reported within {ALIGNED_S:.0f} s")
@@ -228,9 +239,11 @@ async def read_reports(stack: Stack) -> dict[str, tuple[float, dict[str, Any]]]:
     return reports
 
 
-async def _counts(stack: Stack) -> dict[str, int]:
+async def read_counts(stack: Stack) -> Counts:
+    """Counts every trade, log line and message."""
     [row] = await stack.sql(
         "SELECT (SELECT count(*) FROM trades), (SELECT count(*) FROM trades WHERE closed_at IS NOT"
         " NULL), (SELECT count(*) FROM logs), (SELECT count(*) FROM messages)"
     )
-    return dict(zip(("trades", "closed", "logs", "messages"), map(int, row), strict=True))
+    names = ("trades", "closed", "logs", "messages")
+    return Counts(time.monotonic(), dict(zip(names, map(int, row), strict=True)))
