@@ -71,7 +71,7 @@ class Client:
         """Whether the record has something that has not come."""
         return self.last is None or self.last < self._newest()
 
-    def take(self, text: str) -> None:
+    def take(self, text: str | bytes) -> None:
         """A message has arrived."""
         message = json.loads(text)
         if message["type"] == "agent_status":
@@ -157,4 +157,5 @@ class _Connection:
         if message["type"] == "websocket.accept":
             self._client.connected()
         elif message["type"] == "websocket.send":
-            self._client.take(message["text"])
+            for text in message.get("artic.texts") or [message["text"]]:
+                self._client.take(text)
