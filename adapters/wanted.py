@@ -6,6 +6,7 @@ keeps them. What does not fit a step was refused when the agent was created.
 
 from collections.abc import Mapping
 from decimal import ROUND_HALF_EVEN, Decimal
+from functools import lru_cache
 from typing import Any, Protocol
 from uuid import UUID
 
@@ -54,6 +55,7 @@ class WantedState(Protocol):
     def halt(self) -> int: ...
 
 
+@lru_cache(maxsize=4096)
 def in_steps(value: float, steps_per_unit: int) -> int:
     """A decimal number in whole steps: 2.0 % in ppm is in_steps(2.0, 10_000)."""
     steps = Decimal(repr(value)) * steps_per_unit

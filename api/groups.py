@@ -39,18 +39,19 @@ async def send_commands(hub: Hub, told: Sequence[Agent]) -> int | None:
     Raises:
         Problem: 503 where Redis is away, or an inbox has no room.
     """
-    stamps: list[int] = []
     try:
         async with away_as_error():
             await hub.directory.changed(told)
+            groups: list[tuple[int, list[bytes]]] = []
             for shard, some in _groups(told):
-                pushed = await _push(hub, shard, [payload_of(agent) for agent in some])
-                stamps.append(pushed.stamp)
-                await hub.desk.wake([(shard, pushed)])
+                groups.append((shard, [payload_of(agent) for agent in some]))
                 await asyncio.sleep(0)
+            # All together, so that a shard applies them in one slot; then each is waked once.
+            pushed = await _push(hub, groups)
+            await hub.desk.wake(pushed)
     except ShardFull as error:
         raise away("a shard's inbox") from error
-    return max(stamps, default=None)
+    return max((each.stamp for _, each in pushed), default=None)
 
 
 def _groups(told: Sequence[Agent]) -> Iterator[tuple[int, Sequence[Agent]]]:
@@ -62,12 +63,20 @@ def _groups(told: Sequence[Agent]) -> Iterator[tuple[int, Sequence[Agent]]]:
             yield shard, there[begin : begin + GROUP_MAX]
 
 
-async def _push(hub: Hub, shard: int, payloads: Sequence[bytes]) -> Pushed:
+async def _push(
+    hub: Hub, groups: Sequence[tuple[int, Sequence[bytes]]]
+) -> list[tuple[int, Pushed]]:
     """A shard without a head is new, or its Redis was lost: it is recovered first."""
-    pushed = (await hub.shards.push_groups([(shard, payloads)]))[0]
-    if pushed is None:
-        await recover_shard(hub.database, hub.shards, shard)
-        pushed = (await hub.shards.push_groups([(shard, payloads)]))[0]
-    if pushed is None:
-        raise away("the shard")
-    return pushed
+    pushed = await hub.shards.push_groups(groups) if groups else []
+    lacking = [group for group, each in zip(groups, pushed, strict=True) if each is None]
+    if lacking:
+        for shard in {shard for shard, _ in lacking}:
+            await recover_shard(hub.database, hub.shards, shard)
+        pushed += await hub.shards.push_groups(lacking)
+        if None in pushed[-len(lacking) :]:
+            raise away("the shard")
+    return [
+        (shard, each)
+        for (shard, _), each in zip([*groups, *lacking], pushed, strict=True)
+        if each is not None
+    ]

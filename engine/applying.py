@@ -9,6 +9,7 @@ A position belongs to the symbol it was opened on: a command to run on another o
 """
 
 from collections.abc import Sequence
+from operator import attrgetter
 from typing import Final
 
 import numpy as np
@@ -19,7 +20,6 @@ from engine.errors import CommandError
 from engine.levels import set_exit_prices
 from engine.rounding import round_usd
 from engine.rows import Halt, Index, Reason, RowFlag, RowRule, RowStatus
-from engine.schedule import rebase
 
 _SETTINGS: Final = (
     "interval",
@@ -43,17 +43,27 @@ _SETTINGS: Final = (
 )
 """Columns that a command sets to its fields of the same names; for plan and leverage, see below."""
 NOT_STORED: Final = "an event of it could not be stored; its log says which, and why"
+_settings_of: Final = attrgetter(*_SETTINGS)
+_CLOSING: Final = int(RowFlag.CLOSING)
+_MOVING: Final = int(RowFlag.MOVING)
+_MOVING_OR_EVEN: Final = int(RowFlag.MOVING | RowFlag.BREAK_EVEN)
+_MANY: Final = 16
+"""Commands from which on counting all rows together costs less than one after the other."""
 _HALT_KINDS: Final = {Halt.ACTIVE: "resumed", Halt.REDUCING: "reducing", Halt.HALTED: "halted"}
 
 
 def apply_commands(draft: Draft, commands: Sequence[Command]) -> None:
     """In inbox order. Raises CommandError for a row that the table does not have."""
+    if len(commands) >= _MANY:
+        draft.count_ahead()
     for command in commands:
-        _apply(draft, command)
+        if _apply(draft, command):
+            draft.forget_count(command.row)
 
 
-def _apply(draft: Draft, command: Command) -> None:
-    """Ignores an old epoch, and an agent that asks for a row which another one still holds.
+def _apply(draft: Draft, command: Command) -> bool:
+    """Whether the command was taken up: not one of an old epoch, nor of an agent that asks for a
+    row which another one still holds.
 
     What is being deleted stays deleted: a later command is taken as one more DELETED.
     """
@@ -61,16 +71,16 @@ def _apply(draft: Draft, command: Command) -> None:
         raise CommandError(f"row {command.row} is not in a table of {len(draft.rows)}")
     row = draft.rows[command.row]
     if command.epoch <= row["epoch"]:
-        return
+        return False
     status, flags = int(row["status"]), int(row["flags"])
     met_already = 0 < command.asked_epoch <= row["epoch"]
     same_agent = row["agent_id"].tobytes() == command.agent_id
     if status != RowStatus.FREE and not same_agent:
-        return
+        return False
     runs = status == RowStatus.RUNNING if met_already else command.wanted == Wanted.RUNNING
     if runs and not flags & RowFlag.DELETING and _is_on_another_symbol(draft, command):
         _close_first(draft, command.row)
-        return
+        return False
     row = draft.own()[command.row]
     if not same_agent:
         row["agent_id"] = command.agent_id
@@ -90,6 +100,7 @@ def _apply(draft: Draft, command: Command) -> None:
         _edit(draft, command)
     else:
         _start(draft, command)
+    return True
 
 
 def _create(draft: Draft, command: Command) -> None:
@@ -101,9 +112,9 @@ def _create(draft: Draft, command: Command) -> None:
     if running:
         row["start_slot"] = draft.slot
     _take_settings(draft, command)
-    draft.say("created", _only(command.row))
+    draft.say_one("created", command.row)
     if running:
-        draft.say("started", _only(command.row))
+        draft.say_one("started", command.row)
     _say_halt(draft, command.row, Halt.ACTIVE)
     if command.wanted == Wanted.FAILED:
         _stand_in_error(draft, command.row)
@@ -119,7 +130,7 @@ def _start(draft: Draft, command: Command) -> None:
     row["session_peak_usd"] = 0.0
     _ask_no_close(row)
     halt = _take_settings(draft, command)
-    draft.say("started", _only(command.row))
+    draft.say_one("started", command.row)
     _say_halt(draft, command.row, halt)
 
 
@@ -131,19 +142,19 @@ def _edit(draft: Draft, command: Command) -> None:
     row = draft.rows[command.row]
     before = row.copy()
     if row["status"] == RowStatus.RUNNING and row["interval"] != command.interval:
-        _count_up_to_here(draft, command.row)
+        draft.count_row(command.row)
         row["start_slot"] = draft.slot
     halt = _take_settings(draft, command)
     before["halt"] = row["halt"]
     if halt == row["halt"] or before.tobytes() != row.tobytes():
-        draft.say("edited", _only(command.row))
+        draft.say_one("edited", command.row)
     _say_halt(draft, command.row, halt)
 
 
 def _stop(draft: Draft, command: Command) -> None:
     """Takes the settings, too: agents are edited while they stand. The last close_position wins."""
     row = draft.rows[command.row]
-    _count_up_to_here(draft, command.row)
+    draft.count_row(command.row)
     row["status"] = RowStatus.STOPPED
     row["status_reason"] = Reason.BY_USER
     halt = _take_settings(draft, command)
@@ -152,7 +163,7 @@ def _stop(draft: Draft, command: Command) -> None:
         row["close_reason"] = Reason.STOPPED
     else:
         _ask_no_close(row)
-    draft.say("stopped", _only(command.row), Reason.BY_USER)
+    draft.say_one("stopped", command.row, Reason.BY_USER)
     _say_halt(draft, command.row, halt)
 
 
@@ -161,7 +172,7 @@ def _fail(draft: Draft, command: Command) -> None:
     if draft.rows["status"][command.row] != RowStatus.RUNNING:
         _edit(draft, command)
         return
-    _count_up_to_here(draft, command.row)
+    draft.count_row(command.row)
     halt = _take_settings(draft, command)
     _stand_in_error(draft, command.row)
     _say_halt(draft, command.row, halt)
@@ -181,12 +192,12 @@ def _delete(draft: Draft, number: int) -> None:
     if not row["side"]:
         draft.free(_only(number))
         return
-    _count_up_to_here(draft, number)
+    draft.count_row(number)
     row["status"] = RowStatus.STOPPED
     row["status_reason"] = Reason.DELETED
     row["flags"] |= int(RowFlag.CLOSING | RowFlag.DELETING)
     row["close_reason"] = Reason.DELETED
-    draft.say("stopped", _only(number), Reason.DELETED)
+    draft.say_one("stopped", number, Reason.DELETED)
 
 
 def _only(number: int) -> Index:
@@ -194,13 +205,8 @@ def _only(number: int) -> Index:
 
 
 def _ask_no_close(row: np.void) -> None:
-    row["flags"] &= 0xFF & ~int(RowFlag.CLOSING)
+    _drop_flags(row, _CLOSING)
     row["close_reason"] = Reason.NONE
-
-
-def _count_up_to_here(draft: Draft, number: int) -> None:
-    """Without this slot: a command comes before it, and a new schedule counts it."""
-    rebase(draft.rows, _only(number), draft.slot - 1, draft.skipped, draft.folded_slot)
 
 
 def _is_on_another_symbol(draft: Draft, command: Command) -> bool:
@@ -219,7 +225,7 @@ def _close_first(draft: Draft, number: int) -> None:
     row = draft.own()[number]
     row["flags"] |= int(RowFlag.CLOSING | RowFlag.MOVING)
     row["close_reason"] = Reason.STOPPED
-    draft.say("moving", _only(number))
+    draft.say_one("moving", number)
 
 
 def _take_settings(draft: Draft, command: Command) -> Halt:
@@ -227,25 +233,32 @@ def _take_settings(draft: Draft, command: Command) -> Halt:
     target follow from its entry. Answers how it was halted before.
     """
     row = draft.rows[command.row]
-    before = Halt(int(row["halt"]))
+    before, as_it_was = Halt(int(row["halt"])), row.tobytes()
     _begin_marks(row, command)
     if not _is_on_another_symbol(draft, command):
         row["plan_id"] = command.plan_id
-    for name in _SETTINGS:
-        row[name] = getattr(command, name)
-    row["flags"] &= 0xFF & ~int(RowFlag.MOVING)
-    if not command.break_even_bps:
-        row["flags"] &= 0xFF & ~int(RowFlag.BREAK_EVEN)
+    for column, value in zip(draft.columns(_SETTINGS), _settings_of(command), strict=True):
+        column[command.row] = value
+    _drop_flags(row, _MOVING if command.break_even_bps else _MOVING_OR_EVEN)
     if row["side"]:
-        set_exit_prices(draft.rows, _only(command.row))
+        if row.tobytes() != as_it_was:  # else stop and target are what follows from it
+            set_exit_prices(draft.rows, _only(command.row))
     else:
         row["leverage"] = command.leverage
     return before
 
 
+def _drop_flags(row: np.void, flags: int) -> None:
+    found = int(row["flags"])
+    if found & flags:
+        row["flags"] = found & ~flags
+
+
 def _begin_marks(row: np.void, command: Command) -> None:
     """What was not kept, because no rule asked for it, begins from what is known."""
-    begins = ~int(row["rules"]) & int(command.rules)
+    begins = ~int(row["rules"]) & command.rules
+    if not begins:
+        return
     if begins & RowRule.TRAILING:
         row["best_price"] = row["entry_price"]
     if begins & RowRule.DRAWDOWN:
@@ -256,4 +269,4 @@ def _begin_marks(row: np.void, command: Command) -> None:
 def _say_halt(draft: Draft, number: int, before: Halt) -> None:
     halt = Halt(int(draft.rows["halt"][number]))
     if halt != before:
-        draft.say(_HALT_KINDS[halt], _only(number))
+        draft.say_one(_HALT_KINDS[halt], number)

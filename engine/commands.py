@@ -43,6 +43,19 @@ class SizingMode(IntEnum):
     VOL_SCALING = 2
 
 
+_SESSION_LOSS: Final = int(RowRule.SESSION_LOSS)
+_DRAWDOWN: Final = int(RowRule.DRAWDOWN)
+_TIME_STOP: Final = int(RowRule.TIME_STOP)
+_TRAILING: Final = int(RowRule.TRAILING)
+_BREAK_EVEN: Final = int(RowRule.BREAK_EVEN)
+_DYNAMIC: Final = int(RowRule.DYNAMIC)
+_KELLY: Final = int(RowRule.KELLY)
+_VOLATILITY: Final = int(RowRule.VOLATILITY)
+_DYNAMIC_EXITS: Final = int(ExitMode.DYNAMIC)
+_KELLY_SIZE: Final = int(SizingMode.KELLY)
+_VOLATILITY_SIZE: Final = int(SizingMode.VOL_SCALING)
+
+
 class Command(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """The wanted state of the agent that holds, or is to hold, `row`. Units as in rows.ROW."""
 
@@ -75,25 +88,24 @@ class Command(msgspec.Struct, frozen=True, array_like=True, gc=False):
     cooldown_s: Count = 0
 
     @property
-    def rules(self) -> RowRule:
-        """What of its settings has to be looked at in a slot."""
-        rules = RowRule(0)
-        if self.max_session_loss_usd > 0:
-            rules |= RowRule.SESSION_LOSS
+    def rules(self) -> int:
+        """RowRule: what of its settings has to be looked at in a slot."""
+        # Plain numbers: an operator of a flag is a function, and thousands of commands may come.
+        rules = _SESSION_LOSS if self.max_session_loss_usd > 0 else 0
         if self.max_drawdown_bps:
-            rules |= RowRule.DRAWDOWN
+            rules |= _DRAWDOWN
         if self.time_stop_s:
-            rules |= RowRule.TIME_STOP
+            rules |= _TIME_STOP
         if self.trailing_stop_bps:
-            rules |= RowRule.TRAILING
+            rules |= _TRAILING
         if self.break_even_bps:
-            rules |= RowRule.BREAK_EVEN
-        if self.tp_sl_mode == ExitMode.DYNAMIC:
-            rules |= RowRule.DYNAMIC
-        if self.sizing_mode == SizingMode.KELLY:
-            rules |= RowRule.KELLY
-        if self.sizing_mode == SizingMode.VOL_SCALING:
-            rules |= RowRule.VOLATILITY
+            rules |= _BREAK_EVEN
+        if self.tp_sl_mode == _DYNAMIC_EXITS:
+            rules |= _DYNAMIC
+        if self.sizing_mode == _KELLY_SIZE:
+            rules |= _KELLY
+        elif self.sizing_mode == _VOLATILITY_SIZE:
+            rules |= _VOLATILITY
         return rules
 
     @property

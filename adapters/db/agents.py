@@ -15,6 +15,7 @@ from typing import Any, Literal
 from uuid import UUID, uuid4
 
 import asyncpg
+import msgspec
 
 from adapters.db.connection import Connection, Database, connection, transaction
 from adapters.db.errors import BadCursor, NoSuchPlan, NoSuchUser
@@ -68,8 +69,7 @@ class NewAgent:
     id: UUID = field(default_factory=uuid4)
 
 
-@dataclass(frozen=True, slots=True)
-class Agent:
+class Agent(msgspec.Struct, frozen=True, kw_only=True):
     """Wanted state with its epoch; status and status_detail are those of its newest stored event.
 
     asked_epoch is the one in which `wanted` was asked for; edits since have newer ones.

@@ -332,7 +332,7 @@ def test_the_hub_takes_what_is_passed_on(body: dict[str, Any]) -> None:
 
 def any_agent() -> Agent:
     """An agent with settings that are all its own."""
-    values: dict[str, Any] = dict.fromkeys(Agent.__slots__)
+    values: dict[str, Any] = dict.fromkeys(Agent.__struct_fields__)
     values |= {
         "id": UUID(int=1),
         "name": "one",

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
+import msgspec
 import numpy as np
 
 from adapters.db.agents import Agent
@@ -73,7 +74,7 @@ def agent(**changes: Any) -> Agent:
         created_at=datetime(2026, 1, 1, tzinfo=UTC),
         updated_at=datetime(2026, 1, 1, tzinfo=UTC),
     )
-    return replace(made, **changes)
+    return msgspec.structs.replace(made, **changes)
 
 
 def advanced(

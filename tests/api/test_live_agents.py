@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import replace
 from uuid import UUID
 
 import msgspec
@@ -94,9 +93,9 @@ def test_an_edit_shows_without_a_tick() -> None:
     watched = WatchedAgent(hourly)
     rows = advanced(None, START, 100.0, wanted=hourly)
     look(watched, TestHead(START), rows)
-    watched.agent = replace(hourly, halt=1)
+    watched.agent = msgspec.structs.replace(hourly, halt=1)
     assert look(watched, TestHead(START + 1), rows) == (None, None)
-    watched.agent = replace(hourly, halt=1, epoch=2)
+    watched.agent = msgspec.structs.replace(hourly, halt=1, epoch=2)
     status, _ = look(watched, TestHead(START + 2), rows)
     assert status is not None
     assert json.loads(status)["data"]["halt"] == "reducing"

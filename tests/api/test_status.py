@@ -1,7 +1,6 @@
 """Status out of row, head and frame, over the life of one agent as the engine plays it."""
 
-from dataclasses import replace
-
+import msgspec
 import numpy as np
 import pytest
 
@@ -89,7 +88,7 @@ def test_a_short_position_and_its_close() -> None:
 
 def test_without_leverage_a_long_position_has_no_liquidation_price() -> None:
     calm = agent()
-    calm = replace(calm, risk_params={**calm.risk_params, "leverage": 1})
+    calm = msgspec.structs.replace(calm, risk_params={**calm.risk_params, "leverage": 1})
     rows = advanced(None, START, 100.0, 0.9, wanted=calm)
     status = agent_status(calm, rows[0], TestHead(START), sight())
     assert status.position is not None
@@ -128,7 +127,9 @@ def test_a_failed_strategy_is_an_error_with_its_text() -> None:
 
 def test_a_session_loss_stops_it() -> None:
     limited = agent()
-    limited = replace(limited, risk_params={**limited.risk_params, "max_session_loss_usd": 5.0})
+    limited = msgspec.structs.replace(
+        limited, risk_params={**limited.risk_params, "max_session_loss_usd": 5.0}
+    )
     rows = advanced(None, START, 100.0, 0.9, wanted=limited)
     rows = advanced(rows, START + 1, 99.0)
     word, detail = status_word(limited, rows[0])
