@@ -47,14 +47,14 @@ _settings_of: Final = attrgetter(*_SETTINGS)
 _CLOSING: Final = int(RowFlag.CLOSING)
 _MOVING: Final = int(RowFlag.MOVING)
 _MOVING_OR_EVEN: Final = int(RowFlag.MOVING | RowFlag.BREAK_EVEN)
-_MANY: Final = 16
+MANY_COMMANDS: Final = 16
 """Commands from which on counting all rows together costs less than one after the other."""
 _HALT_KINDS: Final = {Halt.ACTIVE: "resumed", Halt.REDUCING: "reducing", Halt.HALTED: "halted"}
 
 
 def apply_commands(draft: Draft, commands: Sequence[Command]) -> None:
     """In inbox order. Raises CommandError for a row that the table does not have."""
-    if len(commands) >= _MANY:
+    if len(commands) >= MANY_COMMANDS:
         draft.count_ahead()
     for command in commands:
         if _apply(draft, command):

@@ -13,7 +13,7 @@ import numpy as np
 from hypothesis import HealthCheck, Phase, event, given, settings
 from hypothesis import strategies as st
 
-from engine import rounding, schedule
+from engine import applying, rounding, schedule
 from engine.commands import Command, Wanted, decode_command, encode_command
 from engine.events import Event, decode_event, encode_event
 from engine.rows import Reason, empty_rows
@@ -32,8 +32,10 @@ LAST_BIT = Decimal(1) + Decimal(2) ** -52
 
 
 def played(scenario: Scenario) -> SideBySide:
-    """The scenario played side by side; heads keep few ranges, so that some are folded."""
-    with patch.object(schedule, "RANGES_MAX", 4):
+    """The scenario played side by side; heads keep few ranges, so that some are folded, and two
+    commands of a slot are many.
+    """
+    with patch.object(schedule, "RANGES_MAX", 4), patch.object(applying, "MANY_COMMANDS", 2):
         both = SideBySide(scenario)
         both.play()
     return both
