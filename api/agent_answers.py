@@ -16,6 +16,7 @@ from api.status_words import HaltWord, StatusWord, halt_word, is_outdated, state
 from api.times import IsoTime
 from strategies import catalog
 
+ORDERED_MAX = 4_096
 ANSWERS_KEPT_MAX = 50_000
 """Each takes about a kilobyte."""
 RISK_FIELDS = tuple(field.name for field in msgspec.structs.fields(RiskParams))
@@ -119,6 +120,17 @@ def encode_elsewhere(agent: Agent) -> bytes:
     return encode_agent(agent, "running", "outside of the pool, as it reports itself")
 
 
+_ordered: OrderedDict[int, tuple[Mapping[str, Any], RiskParams]] = OrderedDict()
+"""By identity: agents with the same settings share one mapping, which nobody writes."""
+
+
 def _in_order(risk: Mapping[str, Any]) -> RiskParams:
     """In the contract's order; JSONB has one of its own."""
-    return RiskParams(**{name: risk[name] for name in RISK_FIELDS if name in risk})
+    known = _ordered.get(id(risk))
+    if known is not None and known[0] is risk:
+        return known[1]
+    ordered = RiskParams(**{name: risk[name] for name in RISK_FIELDS if name in risk})
+    _ordered[id(risk)] = risk, ordered
+    if len(_ordered) > ORDERED_MAX:
+        _ordered.popitem(last=False)
+    return ordered

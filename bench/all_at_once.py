@@ -15,11 +15,21 @@ from typing import Any
 from uuid import uuid4
 
 import httpx
+import msgspec
 
 AIM_S = 2.0
 PATIENCE_S = 60.0
 LOOK_EVERY_S = 0.1
 SYMBOLS = ("BTC/USDT", "ETH/USDT", "SOL/USDT")
+
+
+class _Agent(msgspec.Struct):
+    """What of an agent is looked at."""
+
+    status: str
+
+
+_listed = msgspec.json.Decoder(list[_Agent])
 
 
 async def _account(http: httpx.AsyncClient) -> None:
@@ -33,8 +43,8 @@ async def _until_all(http: httpx.AsyncClient, status: str) -> int:
     """How many agents there are, once all have a status."""
     async with asyncio.timeout(PATIENCE_S):
         while True:
-            listed = (await http.get("/api/agents")).raise_for_status().json()
-            if all(agent["status"] == status for agent in listed):
+            listed = _listed.decode((await http.get("/api/agents")).raise_for_status().content)
+            if all(agent.status == status for agent in listed):
                 return len(listed)
             await asyncio.sleep(LOOK_EVERY_S)
 

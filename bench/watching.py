@@ -15,20 +15,20 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
+from urllib.parse import urlsplit
 from uuid import UUID, uuid4
 
 import msgspec
 import uvloop
-from websockets.asyncio.client import connect
 
 from adapters.queue import phase_s
 from adapters.tokens import AccessTokens
+from bench.plain_socket import plain_socket
 from bench.stack import ROOT, BenchError, Stack
 
 CONNECTED_S = 120.0
 _AT_ONCE = 20
 _LINE_BYTES_MAX = 64 * 2**20
-_MESSAGE_BYTES_MAX = 8 * 2**20
 _OWNERS_AGENTS = """
 SELECT user_id, id, shard FROM agents WHERE user_id IN (SELECT user_id FROM
     (SELECT user_id, sum(count(*)) OVER (ORDER BY user_id) AS upto FROM agents GROUP BY user_id)
@@ -134,7 +134,7 @@ async def watching(stack: Stack, agents: int) -> AsyncIterator[Watching | None]:
     found = await stack.sql(_OWNERS_AGENTS, agents)
     tokens = AccessTokens([stack.environment()["ARTIC_JWT_SECRET"]])
     told = {
-        "url": stack.hub_url.replace("http://", "ws://"),
+        "url": stack.hub_url,
         "tokens": [tokens.issue(owner, uuid4()) for owner in {UUID(str(row[0])) for row in found}],
         "phase": {str(agent): phase_s(shard) for _, agent, shard in found},
     }
@@ -164,16 +164,15 @@ async def watch() -> None:
     ages = Ages(told["phase"])
     gate = asyncio.Semaphore(_AT_ONCE)
 
+    where = urlsplit(told["url"])
+    host, port = where.hostname or "", where.port or 0
+
     async def read(token: str, connected: asyncio.Event) -> None:
-        url = f"{told['url']}/ws?token={token}"
+        path = f"/ws?token={token}"
         async with gate:
-            socket = await connect(
-                url, max_size=_MESSAGE_BYTES_MAX, compression=None, proxy=None, open_timeout=30
-            )
+            socket = await plain_socket(host, port, path, ages.take)
         connected.set()
-        async for text in socket:
-            ages.take(text)
-        raise BenchError(f"a socket was closed with {socket.close_code} {socket.close_reason}")
+        raise BenchError(f"a socket has ended: {await socket.ended}")
 
     async with asyncio.TaskGroup() as sockets:
         gates = [asyncio.Event() for _ in told["tokens"]]
