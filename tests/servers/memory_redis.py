@@ -141,6 +141,8 @@ class MemoryRedis:
     def run(self, session: Session, command: Command) -> list[Reply]:
         """What a command of a connection answers: one reply, or one for each channel."""
         name = command[0].upper()
+        if session.queued is None and name in _ON_KEYS:
+            return [self.execute(command)]
         if session.queued is not None and name not in (b"EXEC", b"DISCARD"):
             session.queued.append(command)
             return [Status(b"QUEUED")]

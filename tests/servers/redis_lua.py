@@ -114,7 +114,10 @@ class Scripts:
 
     def _call(self, *words: Any) -> Any:
         try:
-            return self._to_lua(self._execute(tuple(_word(word) for word in words)))
+            words = tuple([word if type(word) is bytes else _word(word) for word in words])
+            reply = self._execute(words)
+            # the two that nearly all replies are need no look
+            return reply if type(reply) is bytes or type(reply) is int else self._to_lua(reply)
         except ReplyError as error:
             return self._lua.table_from({b"err": str(error).encode()})
 
@@ -144,7 +147,7 @@ class Scripts:
             return Status(text)
         answer: list[Reply] = []
         while (item := value[len(answer) + 1]) is not None:
-            answer.append(self._to_reply(item))
+            answer.append(item if type(item) is bytes else self._to_reply(item))
         return answer
 
 
