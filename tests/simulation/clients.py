@@ -77,7 +77,7 @@ class Client:
         if message["type"] == "agent_status":
             self.statuses += 1
         elif message["type"] == "gap":
-            self._fleet.loop.fail(Violation(f"a client was told of a gap: {text}"))
+            self._fleet.loop.fail(Violation(f"a client was told of a gap: {text!r}"))
         elif message["seq"] is not None:
             self._take_fact(message)
 
