@@ -1,7 +1,8 @@
 """Prices of an exchange's public WebSocket, through ccxt.pro; no key is needed.
 
 One subscription for all symbols where the exchange takes that, else one for each. When anything
-breaks, or nothing comes for some time, all of it begins anew on a fresh connection.
+breaks, or nothing comes for some time (of all, or of one symbol: price_silence.py), all of it
+begins anew on a fresh connection.
 """
 
 import asyncio
@@ -15,6 +16,7 @@ from adapters.errors import FeedError
 from adapters.exchange_ccxt import Exchange, NoSuchExchange, open_exchange, said_by, spot_symbols
 from adapters.price_feed import FeedReport
 from adapters.price_gate import PriceUpdate
+from adapters.price_silence import SilenceWatch
 
 SILENCE_S: Final = 20.0
 """A market may be quiet for a while; a connection on which nobody trades at all is dead."""
@@ -22,6 +24,8 @@ BACKOFF_S: Final = (0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0)
 STEADY_S: Final = 10.0
 """A connection that lived so long makes the next pause short again."""
 CLOSE_S: Final = 3.0
+NAMED_MAX: Final = 5
+"""Symbols that an error names."""
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +45,7 @@ class ExchangeFeed:
         self._wanted: tuple[str, ...] = ()
         self._changed = asyncio.Event()
         self._heard_at = 0.0
+        self._silence = SilenceWatch()
         self._known: frozenset[str] = frozenset()
         self._markets: Exchange | None = None
 
@@ -94,6 +99,8 @@ class ExchangeFeed:
         markets = self._markets.markets or {}
         exchange.set_markets(list(markets.values()), self._markets.currencies)
         watches: dict[tuple[str, ...], asyncio.Task[None]] = {}
+        self._heard_at = asyncio.get_running_loop().time()
+        self._silence.connected(self._heard_at)
         try:
             while True:
                 self._changed.clear()
@@ -101,7 +108,7 @@ class ExchangeFeed:
                 self.report.unknown = [s for s in self._wanted if s not in self._known]
                 if not wanted:
                     self.report.state, self.report.connected_since = "idle", None
-                self._heard_at = asyncio.get_running_loop().time()
+                self._follow_from_now(wanted, is_first=not watches)
                 self._watch(exchange, watches, wanted)
                 await self._until_changed(list(watches.values()))
         finally:
@@ -109,6 +116,13 @@ class ExchangeFeed:
                 task.cancel()
             await asyncio.gather(*watches.values(), return_exceptions=True)
             await self._close(exchange)
+
+    def _follow_from_now(self, wanted: Sequence[str], *, is_first: bool) -> None:
+        """Nothing is expected of a symbol, or of a connection without any, before it is wanted."""
+        now = asyncio.get_running_loop().time()
+        if is_first:
+            self._heard_at = now
+        self._silence.follow(wanted, now)
 
     def _watch(
         self,
@@ -130,18 +144,27 @@ class ExchangeFeed:
         loop = asyncio.get_running_loop()
         try:
             while not changed.done():
-                patience_s = self._heard_at + SILENCE_S - loop.time()
-                if tasks and patience_s <= 0:
-                    raise FeedError(f"{self._name}: no prices for {SILENCE_S:g} s, beginning anew")
                 done, _ = await asyncio.wait(
                     {changed, *tasks},
-                    timeout=max(patience_s, 0.01) if tasks else None,
+                    timeout=self._patience_s(loop.time()) if tasks else None,
                     return_when=asyncio.FIRST_COMPLETED,
                 )
                 for task in done - {changed}:
                     task.result()
         finally:
             changed.cancel()
+
+    def _patience_s(self, now: float) -> float:
+        """How long to wait for prices from now on. Raises FeedError where it was long enough."""
+        all_until = self._heard_at + SILENCE_S
+        if all_until <= now:
+            raise FeedError(f"{self._name}: no prices for {SILENCE_S:g} s, beginning anew")
+        if lost := self._silence.lost(now):
+            named = ", ".join(lost[:NAMED_MAX]) + (" and others" if len(lost) > NAMED_MAX else "")
+            raise FeedError(f"{self._name}: no prices of {named} for some time, beginning anew")
+        next_at = self._silence.next_at()
+        until = all_until if next_at is None else min(all_until, next_at)
+        return max(until - now, 0.01)
 
     async def _follow(self, exchange: Exchange, symbols: tuple[str, ...]) -> None:
         together = len(symbols) > 1 or bool(exchange.has.get("watchTickers"))
@@ -167,6 +190,8 @@ class ExchangeFeed:
                 self.report.malformed += 1
         if updates:
             self._heard_at = asyncio.get_running_loop().time()
+            for update in updates:
+                self._silence.heard(update.symbol, self._heard_at)
             self.report.last_message_at = now
             self._take(updates)
 

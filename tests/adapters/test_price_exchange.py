@@ -8,11 +8,12 @@ from dataclasses import dataclass
 
 import pytest
 
-from adapters import price_exchange
+from adapters import price_exchange, price_silence
 from adapters.errors import FeedError
 from adapters.exchange_ccxt import NoSuchExchange, moved, open_exchange
 from adapters.price_exchange import ExchangeFeed
 from adapters.price_gate import PriceUpdate
+from adapters.price_silence import SilenceWatch
 from tests.conftest import wait_for
 from tests.servers.exchanges import ExchangeServer, serving
 from tests.servers.hashkey import HashKeyServer
@@ -123,6 +124,59 @@ async def test_a_socket_that_says_nothing_is_given_up(monkeypatch: pytest.Monkey
         server.prices["BTC"] = 64_500.0
         prices.feed.want(["BTC/USDT", "ETH/USDT"])
         await prices.price("BTC/USDT", 64_500.0)
+
+
+@pytest.mark.parametrize("name", EXCHANGES)
+async def test_a_lost_subscription_is_noticed_though_the_others_go_on(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(price_silence, "SYMBOL_SILENCE_S", 1.0)
+    async with (
+        serving(EXCHANGES[name]()) as server,
+        following(name, server, "BTC/USDT", "ETH/USDT") as prices,
+    ):
+        await prices.price("BTC/USDT", 64_231.5)
+        await prices.price("ETH/USDT", 3_012.25)
+        server.forget("ETH")
+        server.prices["ETH"] = 3_100.0
+        report = prices.feed.report
+
+        async def lost_is_said() -> bool:
+            await server.push("BTC", server.prices["BTC"] + 1)
+            return report.errors >= 1
+
+        await wait_for(lost_is_said)
+        assert "for some time, beginning anew" in (report.last_error or "")
+        await prices.price("ETH/USDT", 3_100.0)
+        await prices.price("BTC/USDT", server.prices["BTC"])
+        assert server.connections >= 2
+
+
+def test_a_quiet_market_is_asked_for_anew_less_and_less_often() -> None:
+    """One symbol each second, one that trades each fifty, one never: over an hour."""
+    watch, anew = SilenceWatch(), list[tuple[int, list[str]]]()
+    watch.follow(["BUSY", "QUIET", "DEAD"], 0.0)
+    for now in range(3_600):
+        watch.heard("BUSY", now)
+        if now % 50 == 0:
+            watch.heard("QUIET", now)
+        watch.heard("UNKNOWN", now)
+        if lost := watch.lost(now):
+            anew.append((now, lost))
+            watch.connected(now)
+            watch.heard("QUIET", now)  # a subscription begins with the last price
+    assert [now for now, lost in anew if "DEAD" in lost] == [30, 90, 210, 450, 930, 1890, 2850]
+    assert [now for now, lost in anew if "QUIET" in lost] == [30]
+    assert len(anew) == 7 and watch.next_at() is not None
+
+    for now in range(3_600, 4_300):  # it trades again, and is watched closely then
+        watch.heard("BUSY", now)
+        watch.heard("QUIET", now)
+        watch.heard("DEAD", now)
+    assert watch.lost(4_328) == []
+    assert watch.lost(4_329) == ["BUSY", "QUIET", "DEAD"]
+    watch.follow([], 4_330.0)
+    assert watch.next_at() is None
 
 
 async def test_a_ticker_without_a_price_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -63,6 +63,11 @@ class ExchangeServer:
                 if base in bases:
                     await socket.send_str(json.dumps(self.ticker(base)))
 
+    def forget(self, base: str) -> None:
+        """Loses every subscription to a symbol, without a word."""
+        for bases in self.sockets.values():
+            bases.discard(base)
+
     async def break_off(self) -> None:
         """Ends every WebSocket."""
         for socket in list(self.sockets):
