@@ -74,8 +74,12 @@ class AgentConfiguration(msgspec.Struct, frozen=True, kw_only=True):
     auto_start: bool
 
 
-def spell_symbol(given: str) -> str | None:
-    """`BTC/USDT` for BTC/USDT, BTCUSDT, btc-usdt and BTC; None for what names no pair."""
+def spell_symbol(given: str, known: Collection[str] = ()) -> str | None:
+    """`BTC/USDT` for BTC/USDT, BTCUSDT, btc-usdt and BTC; None for what names no pair.
+
+    known: symbols that have prices. Of two ways to read a word (WBTC: W in BTC, or WBTC in USDT)
+    the one that is known counts, else the first.
+    """
     if not given.isascii():
         return None  # before upper(), which makes SS of ß
     text = given.strip().upper()
@@ -85,10 +89,13 @@ def spell_symbol(given: str) -> str | None:
             return f"{base}/{quote}" if base.isalnum() and quote.isalnum() else None
     if not text.isalnum():
         return None
-    for quote in QUOTES:
-        if text.endswith(quote) and len(text) > len(quote):
-            return f"{text[: -len(quote)]}/{quote}"
-    return f"{text}/{QUOTE_BY_DEFAULT}"
+    readings = [
+        f"{text[: -len(quote)]}/{quote}"
+        for quote in QUOTES
+        if text.endswith(quote) and len(text) > len(quote)
+    ]
+    readings.append(f"{text}/{QUOTE_BY_DEFAULT}")
+    return next((reading for reading in readings if reading in known), readings[0])
 
 
 def read_configuration(
@@ -176,7 +183,7 @@ def _known_symbol(
 ) -> str:
     if not isinstance(given, str) or "symbol" in bad:
         return ""
-    symbol = spell_symbol(given)
+    symbol = spell_symbol(given, symbols)
     if symbol is None:
         errors.append(FieldError("symbol", "expected a pair like BTC/USDT"))
         return ""

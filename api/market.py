@@ -113,7 +113,7 @@ async def get_price(request: Request) -> Response:
 
 def known_symbol(hub: Hub, given: str) -> str:
     """The symbol as it is written here; Problem 422 for one that has no prices."""
-    symbol = spell_symbol(given)
+    symbol = spell_symbol(given, hub.symbols)
     if symbol is None:
         raise bad_input([FieldError("symbol", "expected a pair like BTC/USDT")])
     if symbol not in hub.symbols:

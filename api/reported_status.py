@@ -49,7 +49,7 @@ def status_of_report(
     return AgentStatus(
         agent_id=agent.id,
         status="running" if report.running else "stopped",
-        symbol=spell_symbol(report.symbol or "") or agent.symbol,
+        symbol=spell_symbol(report.symbol or "", (agent.symbol,)) or agent.symbol,
         price=price,
         price_time=None if price is None else now,
         price_source=REPORTED,

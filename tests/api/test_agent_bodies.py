@@ -54,6 +54,15 @@ def test_other_spellings(given_text: str, symbol: str | None) -> None:
     assert spell_symbol(given_text) == symbol
 
 
+def test_of_two_ways_to_read_a_symbol_the_known_one_counts() -> None:
+    assert spell_symbol("WBTC") == "W/BTC"
+    assert spell_symbol("wbtc", ("BTC/USDT", "WBTC/USDT")) == "WBTC/USDT"
+    assert spell_symbol("WBTC", ("W/BTC", "WBTC/USDT")) == "W/BTC"
+    assert spell_symbol("W/BTC", ("WBTC/USDT",)) == "W/BTC"
+    assert spell_symbol("SUSD", ("SUSD/USDT",)) == "SUSD/USDT"
+    assert read_configuration(GOOD | {"symbol": "WBTC"}, ("WBTC/USDT",)).symbol == "WBTC/USDT"
+
+
 @pytest.mark.parametrize("symbol", SYMBOLS)
 def test_every_simulated_symbol_can_be_spelled_in_four_ways(symbol: str) -> None:
     base = symbol.partition("/")[0]
