@@ -20,6 +20,8 @@ class SourceState:
     errors: int = 0
     last_error: str | None = None
     last_answer_at: float | None = None
+    is_failing: bool = False
+    """Whether the last request came to nothing because of the source itself."""
     blocked_until: float = 0.0
     lacking: dict[WindowName, float] = field(default_factory=dict)
     """Candles that it does not have, until when that is believed."""
@@ -31,12 +33,15 @@ class SourceState:
     def answered(self, now: float) -> None:
         """Candles have come."""
         self.last_answer_at = now
+        self.is_failing = False
 
     def failed(self, name: WindowName, error: CandleError, now: float) -> None:
         """Notes an error, and what it means for the requests after it."""
         self.errors += 1
         self.last_error = short_of(str(error))
         self.lacking = {each: until for each, until in self.lacking.items() if until > now}
+        # A spent budget and a symbol that it lacks are answers of a source that is well.
+        self.is_failing = not isinstance(error, BudgetSpent | NoSuchCandles)
         match error:
             case BudgetSpent():
                 self.blocked_until = error.until
@@ -56,5 +61,6 @@ class SourceState:
             "last_error": self.last_error,
             "last_message_at": self.last_answer_at,
             "blocked_until": self.blocked_until or None,
+            "failing": self.is_failing,
             **more,
         }

@@ -21,6 +21,8 @@ ASKED_MAX: Final = 1_000
 FLIGHT_MS: Final = 10_000
 """A request that is not answered by then may be made again."""
 QUEUE_MAX: Final = 500
+TROUBLE_KEPT_S: Final = 600
+"""Longer than the longest pause before the exchange's process is started again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +42,13 @@ class ExchangeAnswer(msgspec.Struct, frozen=True):
     problem: str = ""
     is_final: bool = False
     """Whether it is of no use to ask again soon."""
+
+
+class ExchangeTrouble(msgspec.Struct, frozen=True):
+    """Why the process of an exchange cannot run, in words for an operator."""
+
+    exchange: str
+    why: str
 
 
 def member(name: WindowName) -> str:
@@ -163,6 +172,27 @@ class CandleStore:
             pipe.delete(keys.exchange_answers())
             said, _ = await pipe.execute()
         return [msgspec.json.decode(each, type=ExchangeAnswer) for each in said]
+
+    async def tell_exchange_trouble(
+        self, exchange: str, why: str, *, unless_known: bool = False
+    ) -> None:
+        """Says why the exchange's process cannot run, for some minutes."""
+        told = msgspec.json.encode(ExchangeTrouble(exchange, why))
+        only_new = ["NX"] if unless_known else []
+        key = keys.exchange_trouble()
+        await command(self._redis, "SET", key, told, "EX", TROUBLE_KEPT_S, *only_new)
+
+    async def exchange_trouble(self, exchange: str) -> str | None:
+        """Why the process of this exchange cannot run; None where it can, as far as is known."""
+        told: bytes | None = await command(self._redis, "GET", keys.exchange_trouble())
+        if told is None:
+            return None
+        trouble = msgspec.json.decode(told, type=ExchangeTrouble)
+        return trouble.why if trouble.exchange == exchange else None
+
+    async def exchange_runs(self) -> None:
+        """The exchange's process is well: what was told of it before is over."""
+        await command(self._redis, "DEL", keys.exchange_trouble())
 
     async def clear_requests(self) -> None:
         """Forgets what another holder of the lease has asked the exchange for."""

@@ -180,6 +180,11 @@ def exchange_answers() -> str:
     return f"{PREFIX}{{market}}:exchange_answers"
 
 
+def exchange_trouble() -> str:
+    """String (JSON): why the exchange's process cannot run, and of which exchange. Some minutes."""
+    return f"{PREFIX}{{market}}:exchange_trouble"
+
+
 def candle_budget(owner: str) -> str:
     """Sorted set: requests made with one key of TwelveData, to when, of the last day."""
     return f"{PREFIX}{{budget}}:twelvedata:{owner}"

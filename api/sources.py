@@ -27,8 +27,9 @@ class BudgetAnswer(msgspec.Struct, frozen=True):
 
 class SourceHealth(msgspec.Struct, frozen=True, kw_only=True):
     """One source. state: `computed` for a function of the slot, else what its stream or its client
-    is at: `connected`, `connecting`, `waiting`, `idle`, `blocked`, or `nobody` when no process
-    looks after it.
+    is at: `connected`, `connecting`, `waiting`, `idle`, `blocked` (until retry_at), `failing`
+    (what it was asked for last came to an error, or its process cannot run), or `nobody` when no
+    process looks after it.
     """
 
     source: str
@@ -93,6 +94,9 @@ async def sources_of(hub: Hub) -> list[SourceReport]:
                              stale_symbols=stale)]  # fmt: skip
     told = await source.table.told()
     stream = {} if told is None else msgspec.json.decode(told, type=dict[str, Any])
+    trouble = await hub.candles.store.exchange_trouble(source.name)
+    if not stream and trouble is not None:
+        stream = {"state": "failing", "errors": 1, "last_error": trouble}
     candles = await hub.candles.store.told() or {"sources": []}
     return [
         _stream_report(source.name, stream, stale, now),
@@ -134,11 +138,14 @@ def _candle_report(told: dict[str, Any], now: float, *, is_own: bool = False) ->
     blocked_until = told["blocked_until"]
     is_blocked = blocked_until is not None and blocked_until > now
     left = told.get("budget_left")
+    state = "connected" if told["last_message_at"] else "idle"
+    if is_blocked or told.get("failing"):
+        state = "blocked" if is_blocked else "failing"
     return SourceReport(
         source=told["source"],
         kind="candles",
         is_own=is_own,
-        state="blocked" if is_blocked else "connected" if told["last_message_at"] else "idle",
+        state=state,
         last_message_age_s=_age(told["last_message_at"], now),
         errors=told["errors"],
         budget_left=None if left is None else BudgetAnswer(left["minute"], left["day"]),

@@ -214,7 +214,9 @@ class CandleDesk:
             left = {"minute": self._left.minute, "day": self._left.day}
             sources.append(self.twelvedata.report("twelvedata", budget_left=left))
         if self.has_exchange:
-            waiting = len(self._pending)
-            told = self.exchange.report(self._pool.settings.exchange, waiting=waiting)
+            name, waiting = self._pool.settings.exchange, len(self._pending)
+            told = self.exchange.report(name, waiting=waiting)
+            if (trouble := await self._store.exchange_trouble(name)) is not None:
+                told |= {"failing": True, "last_error": trouble, "errors": told["errors"] or 1}
             sources.append(told)
         await self._store.tell({"at": self._pool.clock.now(), "sources": sources})

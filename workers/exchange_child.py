@@ -88,6 +88,7 @@ class ExchangeChild:
             pause_s = BACKOFF_S[min(failures, len(BACKOFF_S) - 1)]
             failures += 1
             logger.warning("the exchange's process ended with %d; again in %g s", status, pause_s)
+            await self._tell_trouble(f"the exchange's process ended with {status}; see its log")
             await asyncio.sleep(pause_s)
 
     async def _is_needed(self) -> bool:
@@ -101,6 +102,14 @@ class ExchangeChild:
         except AWAY as error:
             logger.warning("Redis is away, the exchange's process waits: %s", error)
             return False
+
+    async def _tell_trouble(self, why: str) -> None:
+        """Unless the process has said itself what is wrong."""
+        store, name = self._table.candles, self._settings.exchange
+        try:
+            await store.tell_exchange_trouble(name, why, unless_known=True)
+        except AWAY as error:
+            logger.warning("Redis is away, nobody is told of it: %s", error)
 
     async def _run_once(self) -> int:
         process = await _start(self._settings, self._writer)

@@ -15,11 +15,11 @@ from typing import Final
 
 import uvloop
 
-from adapters.candle_store import ExchangeAnswer
+from adapters.candle_store import CandleStore, ExchangeAnswer
 from adapters.candles import CandleError, NoSuchCandles, WindowName
 from adapters.candles_exchange import ExchangeCandles
 from adapters.errors import AdapterError, FeedError
-from adapters.exchange_ccxt import Exchange, open_exchange
+from adapters.exchange_ccxt import Exchange, NoSuchExchange, open_exchange
 from adapters.live_table import LiveTable
 from adapters.log import configure_logging
 from adapters.price_exchange import ExchangeFeed
@@ -42,12 +42,17 @@ CLOCK_EVERY_S: Final = 10.0
 
 async def serve(settings: Settings, writer: str) -> None:
     """Until it is idle, canceled or another process has the lease."""
-    exchange = open_exchange(settings.exchange, settings.exchange_url)
+    try:
+        exchange = open_exchange(settings.exchange, settings.exchange_url)
+    except NoSuchExchange as error:
+        await _tell_trouble(settings, f"ARTIC_EXCHANGE cannot be used: {error}")
+        raise
     # That took seconds in which nothing else here got a turn: only now others may wait for us.
     redis = open_redis(settings.redis_url)
     try:
         clock = RedisClock(redis)
         await clock.refresh()
+        await CandleStore(redis).exchange_runs()
         process = ExchangeProcess(settings, LiveTable(redis), clock, exchange)
         parts = [process.serve_candles(), process.until_idle()]
         if settings.price_source == "exchange":
@@ -59,6 +64,14 @@ async def serve(settings: Settings, writer: str) -> None:
             await first_to_end(*parts)
         finally:
             await exchange.close()
+    finally:
+        await redis.aclose()
+
+
+async def _tell_trouble(settings: Settings, why: str) -> None:
+    redis = open_redis(settings.redis_url)
+    try:
+        await CandleStore(redis).tell_exchange_trouble(settings.exchange, why)
     finally:
         await redis.aclose()
 

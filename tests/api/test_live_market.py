@@ -16,8 +16,10 @@ from adapters.db import users
 from adapters.live_frames import LivePrices
 from adapters.live_table import SYMBOLS_MAX, LiveTable, SeenPrice
 from adapters.settings import Settings
+from api import market
 from api.app import create_app
 from api.hub import Hub
+from api.sources import sources_of
 from tests.api.conftest import CHEAP_HASH
 from tests.api.serving import serve
 from tests.api.test_secrets import put
@@ -106,6 +108,33 @@ async def test_a_price_that_nobody_followed_is_waited_for(
     assert told["stale"] is True
 
 
+async def test_an_old_price_is_told_at_once(
+    hub: Hub, http: httpx.AsyncClient, table: LiveTable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(market, "FIRST_PRICE_S", 60.0)
+    await table.know_symbols("pyth", ["BTC/USDT", "WBTC/USDT"])
+    await hub.prices.learn()
+    await feed(table, "WBTC/USDT", 61_300.0, hub.clock.now() - 7_200)
+    async with asyncio.timeout(20):
+        told = (await http.get("/api/market/price", params={"symbol": "wbtc"})).json()
+    assert (told["symbol"], told["price"], told["stale"]) == ("WBTC/USDT", 61_300.0, True)
+
+
+async def test_an_exchange_that_cannot_be_used_is_said(
+    settings: Settings, hub: Hub, http: httpx.AsyncClient
+) -> None:
+    """Also where its prices are the only ones, and nobody can stream them."""
+    why = "ARTIC_EXCHANGE cannot be used: ccxt has no exchange 'nope' with a stream of prices"
+    await hub.candles.store.tell_exchange_trouble("nope", why)
+    (prices,) = (await http.get("/api/market/sources")).json()["sources"]
+    assert prices["state"] == "nobody"  # it is of another source
+    app = create_app(replace(settings, price_source="exchange", exchange="nope"))
+    async with app.router.lifespan_context(app):
+        await app.state.hub.clock.measure()
+        (told,) = await sources_of(app.state.hub)
+        assert (told.state, told.last_error, told.errors) == ("failing", why, 1)
+
+
 async def test_sources_say_how_they_are(
     hub: Hub, http: httpx.AsyncClient, table: LiveTable
 ) -> None:
@@ -121,17 +150,21 @@ async def test_sources_say_how_they_are(
         {"source": "twelvedata", "requests": 9, "errors": 1, "last_error": "no credits",
          "last_message_at": now - 5, "blocked_until": now + 30,
          "budget_left": {"minute": 0, "day": 700}},
+        {"source": "hashkey", "requests": 2, "errors": 2, "last_error": "hashkey answers 502",
+         "last_message_at": now - 90, "blocked_until": None, "failing": True},
     ]})  # fmt: skip
     await table.use(["BTC/USDT", "ETH/USDT"])
     await feed(table, "BTC/USDT", 61_409.5, now)
 
     async def framed() -> bool:
-        return (await hub.sights.frame(hub.clock.slot())) is not None
+        made = await hub.sights.frame(hub.clock.slot())
+        return made is not None and (await hub.sights.newest_frame()) is not None
 
     await wait_for(framed)
     told = (await http.get("/api/market/sources")).json()
     assert told["prices"] == "prices are streamed from Pyth"
-    prices, candles = told["sources"]
+    prices, candles, exchange = told["sources"]
+    assert (exchange["state"], exchange["last_error"]) == ("failing", "hashkey answers 502")
     assert prices["state"] == "connected" and prices["held_by"] == "w1"
     assert 2 <= prices["last_message_age_s"] < 12 and prices["connected_since"].endswith("Z")
     assert prices["stale_symbols"] == ["ETH/USDT"]
@@ -140,7 +173,8 @@ async def test_sources_say_how_they_are(
     assert candles["budget_left"] == {"minute": 0, "day": 700}
     http.headers.pop("authorization")
     ready = (await http.get("/ready")).json()
-    assert [each["source"] for each in ready["sources"]] == ["pyth", "twelvedata"]
+    assert [each["source"] for each in ready["sources"]] == ["pyth", "twelvedata", "hashkey"]
+    assert ready["sources"][2]["state"] == "failing" and "last_error" not in ready["sources"][2]
     assert ready["sources"][0]["errors"] == 3 and "last_error" not in ready["sources"][0]
 
 

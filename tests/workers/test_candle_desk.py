@@ -5,6 +5,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from functools import partial
 from uuid import uuid4
 
 import numpy as np
@@ -12,7 +13,7 @@ import pytest
 
 from adapters.candle_service import CandleService, OwnKeys
 from adapters.candle_store import CandleStore, ExchangeAnswer
-from adapters.candles import FetchedCandles, WindowName
+from adapters.candles import FetchedCandles, NoSuchCandles, WindowName
 from adapters.live_frames import LivePrices
 from adapters.live_table import SeenPrice
 from adapters.price_desk import PriceDesk
@@ -143,6 +144,32 @@ async def test_the_most_wanted_are_asked_for_and_the_rest_waits_for_the_next_min
         report = await wait_for(of.store.told)
         assert report is not None and report["sources"][0]["source"] == "twelvedata"
         assert server.most_in(60) == 8 and not any(server.refuse or ())
+
+
+async def test_a_source_that_answers_errors_alone_is_said_to_fail(
+    live: Settings, server: TwelveDataServer
+) -> None:
+    server.refuse = (502, "Bad Gateway")
+    async with office(live, exchange=True) as of:
+        of.desk.use({BTC: Use(1, needs_volume=False)})
+        why = "ARTIC_EXCHANGE cannot be used: no such exchange"
+        await of.store.tell_exchange_trouble(live.exchange, why)
+
+        async def said(**expected: object) -> bool:
+            told = await of.store.told() or {"sources": []}
+            return any(expected.items() <= each.items() for each in told["sources"])
+
+        failing = partial(said, source="twelvedata", failing=True, last_message_at=None)
+        await wait_for(failing, seconds=10)
+        exchange = partial(said, source=live.exchange, failing=True, last_error=why)
+        await wait_for(exchange, seconds=10)
+        assert "502" in (of.desk.twelvedata.last_error or "")
+        server.refuse = None
+        of.desk.use({ETH: Use(1, needs_volume=False)})
+        await of.fetched_from(ETH, "twelvedata")
+        await wait_for(partial(said, source="twelvedata", failing=False), seconds=10)
+        of.desk.twelvedata.failed(SOL, NoSuchCandles("it has none"), time.time())
+        assert not of.desk.twelvedata.is_failing
 
 
 async def test_a_spent_budget_leaves_it_to_the_exchange(

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from adapters.candle_store import CandleStore
 from adapters.live_frames import LivePrices
 from adapters.live_table import LivePrice, LiveTable
 from adapters.processes import process_birth, process_command
@@ -21,7 +23,7 @@ from tests.servers.exchanges import serving
 from tests.servers.hashkey import HashKeyServer
 from workers import exchange_child, exchange_process
 from workers.__main__ import open_pool
-from workers.exchange_child import probe_exchange
+from workers.exchange_child import ExchangeChild, probe_exchange
 from workers.live_feed import LeaseLost
 from workers.live_market import FeedKeeper, turn_of
 
@@ -101,6 +103,34 @@ async def test_it_streams_is_started_again_and_ends_with_its_worker(
         await shown(table, 64_300.0)
         assert children() != [child]
     await wait_for(lambda: not children())
+
+
+async def test_an_exchange_that_cannot_be_used_is_said_until_it_can(
+    exchange_settings: Settings, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Beside Pyth it is needed for candles only, so nothing else would tell."""
+    monkeypatch.setattr(exchange_process, "IDLE_S", 0.0)
+    store = CandleStore(redis)
+    wrong = replace(exchange_settings, price_source="pyth", exchange="nope")
+    child = ExchangeChild(wrong, LiveTable(redis), "me", time.time)
+    running = asyncio.create_task(child.run())
+    try:
+        await store.request([("BTC/USDT", "1m")])
+        told = "ARTIC_EXCHANGE cannot be used: ccxt has no exchange 'nope' with a stream of prices"
+
+        async def is_told() -> bool:
+            return await store.exchange_trouble("nope") == told
+
+        await wait_for(is_told, seconds=20)
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+    assert await store.exchange_trouble("hashkey") is None
+    await store.tell_exchange_trouble("hashkey", "it ended", unless_known=True)
+    assert await store.exchange_trouble("nope") == told
+    await store.tell_exchange_trouble("hashkey", "it broke")
+    await exchange_process.serve(replace(exchange_settings, price_source="pyth"), "me")
+    assert await store.exchange_trouble("hashkey") is None
 
 
 async def test_it_ends_when_nobody_needs_it(
