@@ -4,6 +4,9 @@ From the signal to the first price that another process writes into the live tab
 Redis. Every second time the holder of the stream is stopped instead of killed, and goes on after
 its lease was taken: it must not write. Fails when a takeover lasted longer than three seconds, a
 tick was missed, a slot had no frame, or the service was asked more often than it allows.
+
+`--source exchange` measures prices of an exchange instead: another worker has to start a process
+that loads ccxt, so it may take longer, but never so long that prices turn stale.
 """
 
 import argparse
@@ -11,6 +14,8 @@ import asyncio
 import os
 import signal
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
 from adapters import redis_keys as keys
@@ -19,12 +24,14 @@ from bench import machine
 from bench.hub_client import Account, new_account
 from bench.stack import BenchError, Stack, measured, running_stack
 from bench.tables import table
+from engine.frames import PRICE_STALE_S
 from tests.servers.exchanges import serving
 from tests.servers.hashkey import HashKeyServer
 from tests.servers.hermes import KEY, HermesServer, hermes
 
-TAKEN_S = 3.0
+TAKEN_S = {"pyth": 3.0, "exchange": float(PRICE_STALE_S)}
 """Another process streams within this."""
+PUSH_EVERY_S = 0.2
 QUIET_S = 6.0
 """From one takeover to the next, so that what was killed is there again."""
 GIVEN_UP_S = 30.0
@@ -43,14 +50,14 @@ class Takeover:
 
 async def measure(options: argparse.Namespace) -> int:
     """One run. The exit status."""
-    async with hermes(event_s=0.2, walk=2e-4) as server, serving(HashKeyServer()) as exchange:
+    async with hermes(event_s=0.2, walk=2e-4) as server, _moving_exchange() as exchange:
         told = {
             "ARTIC_PYTH_URL": server.url,
             "ARTIC_PYTH_API_KEY": KEY,
             "ARTIC_EXCHANGE_URL": exchange.url,
         }
         async with (
-            running_stack("pyth", options.workers, options.keep, told) as stack,
+            running_stack(options.source, options.workers, options.keep, told) as stack,
             new_account(stack.hub_url) as account,
         ):
             agents = [
@@ -70,6 +77,26 @@ async def measure(options: argparse.Namespace) -> int:
             frameless = await _without_frame(stack, first_slot, last_slot)
             missed = await _missed(account, agents) - missed_before
     return _report(options, server, takeovers, frameless, missed)
+
+
+@asynccontextmanager
+async def _moving_exchange() -> AsyncIterator[HashKeyServer]:
+    """An exchange whose prices change all the time."""
+    async with serving(HashKeyServer()) as exchange:
+        moving = asyncio.create_task(_move(exchange))
+        try:
+            yield exchange
+        finally:
+            moving.cancel()
+            await asyncio.gather(moving, return_exceptions=True)
+
+
+async def _move(exchange: HashKeyServer) -> None:
+    while True:
+        for base, price in list(exchange.prices.items()):
+            with suppress(ConnectionError):  # of a client that was killed
+                await exchange.push(base, price * 1.00001)
+        await asyncio.sleep(PUSH_EVERY_S)
 
 
 async def _one(stack: Stack, live: LiveTable, how: str) -> Takeover:
@@ -147,21 +174,21 @@ def _report(
             shown = f"{took[0]:.2f}, {took[len(took) // 2]:.2f}, {took[-1]:.2f}"
             figures[f"{how} {len(took)} times: fastest, median, slowest, s"] = shown
     gaps = [b - a for a, b in zip(server.asked_at, server.asked_at[10:], strict=False)]
-    figures |= {
-        "slots without a frame": len(frameless),
-        "ticks missed": missed,
-        "requests to the service": len(server.asked_at),
-        "streams at a time, most": server.most_streams,
-    }
+    figures |= {"slots without a frame": len(frameless), "ticks missed": missed}
+    if options.source == "pyth":
+        figures |= {
+            "requests to the service": len(server.asked_at),
+            "streams at a time, most": server.most_streams,
+        }
     slowest = max(each.seconds for each in takeovers)
     problems = [
-        *([f"a takeover lasted {slowest:.2f} s"] if slowest > TAKEN_S else []),
+        *([f"a takeover lasted {slowest:.2f} s"] if slowest > TAKEN_S[options.source] else []),
         *(["the old holder has it again"] if not all(t.heir_is_other for t in takeovers) else []),
         *([f"{missed} ticks missed"] if missed else []),
         *([f"slots without a frame: {frameless[:5]}"] if frameless else []),
         *(["more than ten requests in ten seconds"] if gaps and min(gaps) < 10 else []),
     ]
-    print(table(figures, f"{options.workers} workers; {machine.described()}"))
+    print(table(figures, f"{options.source}, {options.workers} workers; {machine.described()}"))
     for problem in problems:
         print(f"FAILED: {problem}", file=sys.stderr)
     return 1 if problems else 0
@@ -171,6 +198,7 @@ def main(argv: list[str] | None = None) -> int:
     """Returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m bench.takeover", description=__doc__)
     parser.add_argument("--times", type=int, default=20)
+    parser.add_argument("--source", choices=sorted(TAKEN_S), default="pyth")
     parser.add_argument("--workers", type=int, default=3)
     parser.add_argument("--keep", action="store_true", help="leave logs and data behind")
     return measured(measure(parser.parse_args(argv)))
