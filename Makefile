@@ -20,7 +20,7 @@ COMPILE_SHIM = echo h11 | $(TOOLS)/bin/uv pip compile --quiet - --universal --py
 	--constraint requirements/run.lock
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-again test-slow test-docker sim sim-faults check format soak bench bench-candle-rush bench-takeover bench-density bench-first-tick bench-trades bench-kill bench-hub bench-all-at-once bench-tenants bench-rebuild bench-shims bench-strategies bench-chaos bench-upgrade bench-outage strategy-pictures metrics-reference env lock clean
+.PHONY: help run test test-again test-slow test-docker sim sim-faults check format soak bench bench-candle-rush bench-takeover bench-density bench-first-tick bench-trades bench-kill bench-hub bench-all-at-once bench-tenants bench-rebuild bench-shims bench-other-hub bench-strategies bench-chaos bench-upgrade bench-outage strategy-pictures metrics-reference env lock clean
 
 help: ## what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -93,6 +93,9 @@ bench-rebuild: $(VENV)/dev.stamp
 
 bench-shims: $(VENV)/dev.stamp ## containers of agents: memory, start, latency; needs Docker
 	@$(BIN)/python -m bench.shims $(ARGS)
+
+bench-other-hub: $(VENV)/dev.stamp ## what a hub is told whose containers' agents run here
+	@$(BIN)/python -m bench.other_hub $(ARGS)
 
 bench-strategies: $(VENV)/dev.stamp
 	@$(BIN)/python -m bench.strategies --strict $(ARGS)
