@@ -1,8 +1,9 @@
 """HTTP/1.1 and the handshakes of WebSockets as uvicorn serves them, with the bounds that it lacks.
 
-httptools gathers a header until it ends, however long it is and takes; and a handshake that
-websockets refuses to read gets no answer. Without this anybody could fill the hub's memory, or
-hold its connections, without a credential.
+httptools gathers a header until it ends, however long it is and takes; a handshake that
+websockets refuses to read gets no answer; and a connection that was closed stays until its client
+has read all that was written, which may be never. Without this anybody could fill the hub's
+memory, or hold its connections, without a credential.
 """
 
 import asyncio
@@ -26,6 +27,12 @@ HEAD_BYTES_MAX: Final = 65_536
 """Of a request line with its headers. One more read of the socket (256 KB) may stand above it."""
 HEAD_S_MAX: Final = 20.0
 """From the first byte of a request, or the beginning of a connection, to the end of its head."""
+UNREAD_S_MAX: Final = 20.0
+"""A client that takes nothing of what was written to it for so long is cut off. It is looked at in
+such steps, so that it may be twice as long."""
+HANG_UP_S: Final = 15.0
+"""From the end of a WebSocket's handler to the end of its connection: time for the closing
+handshake, for which uvicorn waits 10 s, whether or not the client reads."""
 TOO_LONG: Final = f"the headers are longer than {HEAD_BYTES_MAX} bytes"
 BAD_HANDSHAKE: Final = (
     f"a WebSocket's request line and each of its at most {MAX_NUM_HEADERS} headers may have"
@@ -40,13 +47,16 @@ class BoundedHttp(HttpToolsProtocol):
         super().__init__(*args, **kwargs)
         self._unparsed_bytes = 0
         """Received since the parser last had something whole: a head, a piece of body, an end."""
+        self._unread_bytes = 0
+        """Written and not taken, when it was looked at last."""
         self._in_body = False
         self._waits_since = self.loop.time()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Begins to watch how long the head takes."""
+        """Begins to watch how long the head takes, and whether answers are read."""
         super().connection_made(cast(asyncio.Transport, transport))
         self.loop.call_later(HEAD_S_MAX, self._check_patience)
+        self.loop.call_later(UNREAD_S_MAX, self._check_reading)
 
     def data_received(self, data: bytes) -> None:
         """Counts what the parser keeps for itself."""
@@ -92,6 +102,19 @@ class BoundedHttp(HttpToolsProtocol):
             return
         self.loop.call_later(HEAD_S_MAX, self._check_patience)
 
+    def _check_reading(self) -> None:
+        """Goes on while the connection is being closed: it is open until all was taken."""
+        transport = self.transport
+        unread_bytes = transport.get_write_buffer_size()
+        is_over = transport.is_closing() and not unread_bytes
+        if is_over or transport.get_protocol() is not self:
+            return
+        if unread_bytes and unread_bytes == self._unread_bytes:
+            transport.abort()
+            return
+        self._unread_bytes = unread_bytes
+        self.loop.call_later(UNREAD_S_MAX, self._check_reading)
+
     def _refuse(self, status: int, detail: str) -> None:
         _refuse(self.transport, status, detail)
 
@@ -126,6 +149,27 @@ class BoundedWebSocket(WebSocketsSansIOProtocol):
         if self.config.ws_per_message_deflate:
             raise ValueError("compression of WebSockets is off: it keeps much for each client")
         self.conn = Handshakes(max_size=self.config.ws_max_size, logger=self.logger)
+        self._hanging_up: asyncio.TimerHandle | None = None
+
+    def keepalive_timeout(self) -> None:
+        """No pong: whoever does not read does not see the close either."""
+        super().keepalive_timeout()
+        self._hang_up_soon()
+
+    def on_task_complete(self, task: asyncio.Task[None]) -> None:
+        """The handler has ended: nothing more will be said."""
+        super().on_task_complete(task)
+        self._hang_up_soon()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The connection is gone."""
+        super().connection_lost(exc)
+        if self._hanging_up is not None:
+            self._hanging_up.cancel()
+
+    def _hang_up_soon(self) -> None:
+        if self._hanging_up is None and not self.disconnected:
+            self._hanging_up = self.loop.call_later(HANG_UP_S, self.transport.abort)
 
     async def send(self, message: Any) -> None:
         """Sends texts that come together (batch_of) in one write; all else is as ever."""

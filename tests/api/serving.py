@@ -3,7 +3,7 @@
 import asyncio
 import json
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -31,6 +31,8 @@ class ServedHub:
 
     app: Starlette
     port: int
+    connections: Collection[object]
+    """Those that are open, also where only the end of what was written is waited for."""
 
     @property
     def hub(self) -> Hub:
@@ -69,7 +71,7 @@ async def serve(settings: Settings, *, measured: bool = True) -> AsyncIterator[S
     task = asyncio.create_task(server.serve(sockets=[listening]))
     try:
         await wait_for(lambda: server.started or task.done(), seconds=10)
-        hub = ServedHub(app, listening.getsockname()[1])
+        hub = ServedHub(app, listening.getsockname()[1], server.server_state.connections)
         if measured:
             await hub.hub.clock.measure()
         yield hub

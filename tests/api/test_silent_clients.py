@@ -11,7 +11,7 @@ from adapters import redis_keys as keys
 from adapters.redis_client import command
 from adapters.settings import Settings
 from api import __main__ as hub_process
-from api import websocket
+from api import http_heads, websocket
 from tests.api.serving import ServedHub, serve
 from tests.api.test_live import big_fact
 from tests.conftest import wait_for
@@ -60,6 +60,7 @@ async def test_a_send_that_does_not_end_ends_the_client(
     """Long before it is too far behind by the number of its messages."""
     monkeypatch.setattr(websocket, "SEND_S_MAX", 0.2)
     monkeypatch.setattr(websocket, "CLOSE_S", 0.2)
+    monkeypatch.setattr(http_heads, "HANG_UP_S", 0.2)
     async with serve(settings) as served:
         user_id, token = await served.token("alice")
         _, writer = await shaken(served, token, receive_bytes=4_096)
@@ -73,4 +74,21 @@ async def test_a_send_that_does_not_end_ends_the_client(
         await wait_for(lambda: not topics)
         assert watcher.outbox.too_far_behind
         assert not watcher.given_up.is_set()
+        await wait_for(lambda: not served.connections)  # though the client has not read all
         writer.close()
+
+
+async def test_who_reads_no_answer_is_cut_off(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http_heads, "UNREAD_S_MAX", 0.3)
+    async with serve(settings) as served:
+        plain = socket.socket()
+        plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+        plain.setblocking(False)
+        await asyncio.get_running_loop().sock_connect(plain, ("127.0.0.1", served.port))
+        with plain:
+            ask = b"GET /openapi.json HTTP/1.1\r\nHost: hub\r\n\r\n"
+            await asyncio.get_running_loop().sock_sendall(plain, 40 * ask)
+            await wait_for(lambda: len(served.connections) == 1)
+            await wait_for(lambda: not served.connections)
