@@ -42,12 +42,19 @@ class QuickPool(BlockingConnectionPool):
         return slow
 
     async def release(self, connection: AbstractConnection) -> None:
-        """Gives it back; who waits is woken."""
+        """Gives it back; who waits is woken.
+
+        Both happen also where the caller is canceled meanwhile: a place that is lost is lost for
+        good, and a waiter that is not woken waits for nothing.
+        """
+        self._in_use_connections.remove(connection)
+        self._available_connections.append(connection)
         if self._waiting:
-            await super().release(connection)
-        else:
-            self._in_use_connections.remove(connection)
-            self._available_connections.append(connection)
+            await asyncio.shield(self._wake_one())
+
+    async def _wake_one(self) -> None:
+        async with self._condition:
+            self._condition.notify()
 
 
 def _is_ready(connection: AbstractConnection) -> bool:

@@ -6,12 +6,20 @@ single command: PostgreSQL first, then the news to other hubs, the inbox, and th
 
 import logging
 from collections.abc import Sequence
+from uuid import UUID
 
 from adapters import queue as jobs
 from adapters.db import creation
 from adapters.db.agents import Agent, NewAgent
 from adapters.db.connection import Database
-from adapters.db.errors import NoSuchPlan, NoSuchUser, TooManyAgents
+from adapters.db.errors import (
+    DatabaseAway,
+    DatabaseBusy,
+    DatabaseRefused,
+    NoSuchPlan,
+    NoSuchUser,
+    TooManyAgents,
+)
 from adapters.db.plans import Plan
 from adapters.errors import RedisAway, ShardFull
 from adapters.plan_directory import publish_plans
@@ -26,6 +34,12 @@ from api.gathered import Gathered
 log = logging.getLogger(__name__)
 
 Made = Agent | NoSuchPlan | NoSuchUser | TooManyAgents
+
+
+def is_away(error: Exception) -> bool:
+    """Whether nothing can be made or handed over for now; a lock that others hold is not that."""
+    gone = isinstance(error, RedisAway | DatabaseAway | DatabaseRefused)
+    return gone and not isinstance(error, DatabaseBusy)
 
 
 class CommandDesk:
@@ -46,8 +60,8 @@ class CommandDesk:
         self._directory = directory
         self._queue = queue
         self._agents_per_user = agents_per_user
-        self._creations = Gathered("the record", self._create_some)
-        self._commands = Gathered("the pool", self._hand_over_some)
+        self._creations = Gathered("the record", self._create_some, is_away=is_away)
+        self._commands = Gathered("the pool", self._hand_over_some, is_away=is_away)
 
     async def create(self, new: NewAgent, plan: Plan) -> Agent:
         """Makes an agent; its plan is where workers find it before PostgreSQL is written.
@@ -84,20 +98,28 @@ class CommandDesk:
     async def _create_some(self, asked: Sequence[tuple[NewAgent, Plan]]) -> Sequence[Made]:
         async with away_as_error():
             await publish_plans(self._redis, {plan.id: plan for _, plan in asked}.values())
-        new = [each for each, _ in asked]
+        made = await self._make([new for new, _ in asked])
+        return [made[new.id] for new, _ in asked]
+
+    async def _make(self, new: Sequence[NewAgent]) -> dict[UUID, Made]:
+        """Each of them, made or refused. Where one is refused, its owner's are made one by one and
+        those of each other owner together: who has too many holds up nobody else for long.
+        """
         try:
-            return await creation.create_agents(self._database, new, self._agents_per_user)
+            agents = await creation.create_agents(self._database, new, self._agents_per_user)
         except (NoSuchPlan, NoSuchUser, TooManyAgents) as error:
             if len(new) == 1:
-                return [error]
-        return [await self._create_one(each) for each in new]
-
-    async def _create_one(self, new: NewAgent) -> Made:
-        """One of some of which another one was refused."""
-        try:
-            return await creation.create_agent(self._database, new, self._agents_per_user)
-        except (NoSuchPlan, NoSuchUser, TooManyAgents) as error:
-            return error
+                return {new[0].id: error}
+        else:
+            return {agent.id: agent for agent in agents}
+        by_owner: dict[UUID, list[NewAgent]] = {}
+        for each in new:
+            by_owner.setdefault(each.user_id, []).append(each)
+        parts = list(by_owner.values()) if len(by_owner) > 1 else [[each] for each in new]
+        made: dict[UUID, Made] = {}
+        for part in parts:
+            made |= await self._make(part)
+        return made
 
     async def _hand_over_some(self, told: Sequence[Agent]) -> Sequence[Pushed | None]:
         await self._directory.changed(told)

@@ -2,7 +2,9 @@
 
 Nobody waits for company: the first one starts the work, those who come meanwhile share the next
 one. So a single caller is as fast as ever, and many cost little more than one. Where more wait than
-one piece takes, it takes one of each owner in turn: nobody waits for the backlog of another.
+one piece takes, it takes one of each owner in turn: nobody waits for the backlog of another. And
+where what the work needs is away, all who wait hear of it at once: each of their pieces would take
+as long as the server is waited for, one after the other.
 """
 
 import asyncio
@@ -31,10 +33,13 @@ class Gathered(Generic[Question, Answer]):
         what: str,
         work: Callable[[Sequence[Question]], Awaitable[Sequence[Answer]]],
         *,
+        is_away: Callable[[Exception], bool] = lambda error: False,
         at_once: int = AT_ONCE,
         waiting_max: int = WAITING_MAX,
     ) -> None:
+        """is_away: whether an error of the work means that no other piece would do better now."""
         self._what = what
+        self._is_away = is_away
         self._work = work
         self._at_once = at_once
         self._waiting_max = waiting_max
@@ -87,7 +92,11 @@ class Gathered(Generic[Question, Answer]):
         try:
             answers = await self._work([question for question, _ in asked])
         except Exception as error:
-            for _, told in asked:
+            others: list[_Asked[Question, Answer]] = []
+            if self._is_away(error):
+                others = list(chain(*self._waiting.values()))
+                self._waiting.clear()
+            for _, told in chain(asked, others):
                 if not told.done():
                     told.set_exception(error)
             return

@@ -12,7 +12,8 @@ from http import HTTPStatus
 from typing import Any, Final, cast
 
 import msgspec
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn._types import ASGI3Application
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.datastructures import Headers
@@ -47,6 +48,8 @@ class BoundedHttp(HttpToolsProtocol):
         super().__init__(*args, **kwargs)
         self._unparsed_bytes = 0
         """Received since the parser last had something whole: a head, a piece of body, an end."""
+        self._answered: RequestResponseCycle | None = None
+        """The request that is answered just now; `cycle` is the newest one that has come."""
         self._unread_bytes = 0
         """Written and not taken, when it was looked at last."""
         self._in_body = False
@@ -57,6 +60,16 @@ class BoundedHttp(HttpToolsProtocol):
         super().connection_made(cast(asyncio.Transport, transport))
         self.loop.call_later(HEAD_S_MAX, self._check_patience)
         self.loop.call_later(UNREAD_S_MAX, self._check_reading)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The client is gone. Who waits to write to it is woken, and is not to write any more."""
+        if self._answered is not None and not self._answered.response_complete:
+            self._answered.disconnected = True
+        super().connection_lost(exc)
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        self._answered = cycle
+        super()._start_asgi_task(cycle, app)
 
     def data_received(self, data: bytes) -> None:
         """Counts what the parser keeps for itself."""

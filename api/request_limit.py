@@ -90,18 +90,20 @@ class RequestLimit:
         Raises:
             RedisAway: the requests stay to be told.
         """
-        told = {user: self._users[user].unshared for user in self._to_share}
+        sharing = {user: self._users[user] for user in self._to_share}
+        told = {user: allowance.unshared for user, allowance in sharing.items()}
         if not told:
             return
         share_s = {user: PERIOD_S / max(self.per_minute_of(user), 1) for user in told}
         behind_s = await shared.use({user: share_s[user] * count for user, count in told.items()})
         now = self._clock()
         for user, count in told.items():
-            allowance = self._users.get(user)
-            if allowance is None:
-                continue
+            allowance = sharing[user]
             allowance.unshared -= count
-            if allowance.unshared * SHARED_PART < self.per_minute_of(user):
+            if self._users.get(user) is not allowance:
+                continue  # forgotten meanwhile; one that came back begins anew
+            per_minute = self.per_minute_of(user)
+            if not per_minute or allowance.unshared * SHARED_PART < per_minute:
                 self._to_share.discard(user)
             known_at = now + behind_s[user] + share_s[user] * allowance.unshared
             allowance.whole_at = max(allowance.whole_at, known_at)

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from adapters.redis_client import Redis, command, open_redis
+from adapters.redis_pool import QuickPool
 
 
 @pytest.fixture
@@ -53,3 +54,21 @@ async def test_a_connection_that_the_server_closed_is_made_anew(
     assert await command(other, "CLIENT", "KILL", "ID", before) == 1
     await other.aclose()
     assert await command(narrow, "CLIENT", "ID") != before
+
+
+async def test_who_is_canceled_while_giving_back_loses_no_place(narrow: Redis) -> None:
+    pool = narrow.connection_pool
+    assert isinstance(pool, QuickPool)
+    held = [await pool.get_connection() for _ in range(2)]
+    waiter = asyncio.create_task(command(narrow, "ECHO", "mine"))
+    await asyncio.sleep(0)
+    async with pool._condition:  # as somebody who is about to wait or was just woken has it
+        giving = asyncio.create_task(pool.release(held[0]))
+        await asyncio.sleep(0)
+        giving.cancel()
+        await asyncio.gather(giving, return_exceptions=True)
+        assert giving.cancelled()
+    async with asyncio.timeout(3):
+        assert await waiter == b"mine"
+    await pool.release(held[1])
+    assert len(pool._available_connections) == 2

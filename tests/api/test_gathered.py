@@ -49,6 +49,20 @@ async def test_what_the_work_raises_is_for_those_who_shared_it() -> None:
     assert work.pieces == [[13, 1], [2]]
 
 
+async def test_what_is_away_is_away_for_all_who_wait() -> None:
+    """None of them waits for a piece of its own, which would take as long to fail."""
+    work = Work()
+    doubled = Gathered("numbers", work, is_away=lambda e: isinstance(e, LookupError), at_once=2)
+    asked = [asyncio.create_task(doubled.ask(n, f"owner {n}")) for n in (13, 1, 2, 3)]
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    work.may.set()
+    answers = await asyncio.gather(*asked, return_exceptions=True)
+    assert [type(each) for each in answers] == [LookupError] * 4
+    assert work.pieces == [[13, 1]]
+    assert await doubled.ask(4) == 8
+
+
 async def test_one_who_goes_away_takes_nothing_from_the_others() -> None:
     work = Work()
     doubled = Gathered("numbers", work)

@@ -284,6 +284,39 @@ async def test_few_requests_cost_redis_nothing() -> None:
     assert shared.asked == 1
 
 
+async def test_whose_limit_was_taken_away_costs_redis_nothing_more() -> None:
+    clock = Clock()
+    shared, limit = Shared(clock), RequestLimit(100, clock)
+    assert limit.wait_s("ann") == 0
+    limit.own = {"ann": 0}
+    for _ in range(5):
+        await limit.share(shared)
+    assert shared.asked == 1
+
+
+async def test_who_is_forgotten_while_hubs_share_begins_anew(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(request_limit, "USERS_MAX", 1)
+    clock = Clock()
+    limit = RequestLimit(100, clock)
+
+    class Slow(Shared):
+        async def use(self, used_s: Mapping[str, float]) -> dict[str, float]:
+            for user in ("bob", "ann"):
+                limit.wait_s(user)
+            return await super().use(used_s)
+
+    for _ in range(3):
+        limit.wait_s("ann")
+    shared = Slow(clock)
+    await limit.share(shared)
+    told_s = await Shared.use(shared, {"ann": 0.0})
+    await limit.share(Shared(clock))  # the one request since is still to be told
+    assert told_s["ann"] == pytest.approx(3 * 0.6)
+    assert limit._users["ann"].unshared == 0
+
+
 async def test_two_hubs_share_one_allowance_in_redis(hub: Hub) -> None:
     allowances = Allowances(hub.state_redis, 60.0)
     here, there = RequestLimit(600), RequestLimit(600)

@@ -2,14 +2,17 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import httpx
 import pytest
 
-from adapters.db import agents, quotas
+from adapters.db import agents, creation, plans, quotas
+from adapters.db.agents import NewAgent
+from adapters.db.connection import Database
+from adapters.db.errors import TooManyAgents
 from adapters.db.quotas import Quotas
 from adapters.settings import Settings
 from api.app import create_app
@@ -106,6 +109,37 @@ async def test_at_the_same_time_at_two_hubs_there_are_no_more_agents(
     assert (await bob.http.get(f"/api/agents/{first['id']}")).status_code == 200
     await give(operator, bob, agents=0)
     assert (await create(bob.http)).status_code == 201
+
+
+async def test_who_has_too_many_holds_up_nobody_else(
+    hub: Hub, operator: Account, bob: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of agents that are made together those of others stay together when bob's are refused."""
+    await give(operator, bob, agents=1)
+    assert (await create(bob.http)).status_code == 201
+    first = (await create(operator.http)).json()
+    agent = await agents.get_agent(hub.database, operator.user_id, UUID(first["id"]))
+    assert agent is not None
+    wanted = {name: getattr(agent, name) for name in NewAgent.__slots__ if name != "id"}
+    owners = [operator.user_id] * 5 + [bob.user_id] * 5
+    new = [NewAgent(**wanted | {"user_id": owner}) for owner in owners]
+    pieces: list[int] = []
+    create_agents = creation.create_agents
+
+    async def counted(
+        database: Database, asked: Sequence[NewAgent], quota: int
+    ) -> list[agents.Agent]:
+        pieces.append(len(asked))
+        return await create_agents(database, asked, quota)
+
+    monkeypatch.setattr(creation, "create_agents", counted)
+    plan = (await plans.plans_of(hub.database, [agent.plan_id]))[agent.plan_id]
+    first_piece = asyncio.create_task(hub.desk.create(new[0], plan))
+    await asyncio.sleep(0)
+    asked = [hub.desk.create(each, plan) for each in new[1:]]
+    made = await asyncio.gather(first_piece, *asked, return_exceptions=True)
+    assert [type(each) for each in made] == [agents.Agent] * 5 + [TooManyAgents] * 5
+    assert pieces == [1, 9, 4, 5, 1, 1, 1, 1, 1]
 
 
 async def test_plans_are_counted_by_the_account_s_own_quota(
