@@ -54,6 +54,12 @@ def test_a_slot_that_was_caught_up_is_as_late_as_the_commit_that_brought_it() ->
     assert round(log.longest_gap_s(100), 1) == 3.1
 
 
+def test_lags_of_one_shard_leave_the_others_out() -> None:
+    log = TickedLog([(100.01, 0, 100), (100.5, 1, 100), (101.02, 0, 101), (101.9, 1, 101)])
+    assert [round(lag) for lag in log.lags_ms(99, 101, shard=0)] == [10, 20]
+    assert len(log.lags_ms(99, 101)) == 4
+
+
 def test_ticks_through_a_slot_are_those_of_later_slots_less() -> None:
     stats = WorkerStats()
     for slot in range(100, 130):
