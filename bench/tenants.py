@@ -12,10 +12,12 @@ import json
 import math
 import sys
 import time
+from collections import Counter
 from typing import Any
 from uuid import UUID, uuid4
 
 from adapters.db import users
+from adapters.price_simulated import SYMBOLS
 from bench import machine
 from bench.seeding import Fleet, seed, seed_running, settled
 from bench.stack import SIMULATED, BenchError, Stack, end, measured, running_stack
@@ -67,7 +69,8 @@ async def _lags(options: argparse.Namespace, others: int) -> tuple[list[float], 
             print(f"{others} agents of one tenant made in {seeded_s:.1f} s", flush=True)
             await settled(stack)
         owner = await users.create_user(stack.database, f"{uuid4()}@example.com", "none")
-        await seed(stack, Fleet(1, 1), owner.id)
+        first_plan = await _plan_at_home(stack) if others else 0
+        await seed(stack, Fleet(1, 1, first_plan=first_plan), owner.id)
         await settled(stack)
         shard = await _shard_of(stack, owner.id)
         what = f"beside {others}" if others else "alone"
@@ -82,6 +85,20 @@ async def _lags(options: argparse.Namespace, others: int) -> tuple[list[float], 
         finally:
             await end(listener)
         return sorted(heard.lags_ms(first, last, shard)), shard
+
+
+async def _plan_at_home(stack: Stack) -> int:
+    """A plan whose symbol's next agent comes into shard 0: of the shards that have the symbol, the
+    emptiest is filled first.
+    """
+    found = await stack.sql("SELECT symbol, shard, count(*) FROM agents GROUP BY symbol, shard")
+    taken: Counter[int] = Counter()
+    for _, shard, agents in found:
+        taken[shard] += agents
+    for symbol in [symbol for symbol, shard, _ in found if shard == 0]:
+        if min((taken[s], s) for each, s, _ in found if each == symbol)[1] == 0:
+            return SYMBOLS.index(symbol)
+    raise BenchError("shard 0 is not where the next agent of any symbol would come")
 
 
 async def _shard_of(stack: Stack, owner: UUID) -> int:
