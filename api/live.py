@@ -153,16 +153,17 @@ class LiveFeed:
         if topic.order.last is None:
             return False
         before = after = watcher.after or 0
-        if after < topic.order.last:
+        if after != topic.order.last:
             page = await history.messages_since(self._database, user_id, after, REPLAY_PAGE)
             if page.gap is not None:
                 watcher.put_gap(*page.gap)
             for message in page.messages:
                 watcher.put_fact(fact_of(message.as_json()))
-            after = max(watcher.after or 0, 0 if page.messages else page.newest)
-        # Nothing is awaited between this comparison and going live: no fact falls in between.
+            after = (watcher.after or 0) if page.messages else page.newest
+        # Nothing is awaited between this comparison and going live: no fact falls in between. The
+        # record may be ahead of what this process has heard: what is put now does not come again.
         if after >= topic.order.last:
-            watcher.after, watcher.replaying = topic.order.last, False
+            watcher.after, watcher.replaying = after, False
         return after > before or not watcher.replaying
 
     def agents_changed(self, user_id: UUID) -> None:

@@ -65,4 +65,14 @@ REGRESSIONS: dict[str, Schedule] = {
         ),
         2.0,
     ),
+    "a client that came when the hub had missed messages got them twice": Schedule(
+        174,
+        (
+            Step(0.2, "create", 3),
+            Step(0.3, "watch", 0),
+            Step(1.01, "redis_crash", 4, 1.7860527090987157),
+            Step(2.998, "watch", 1),
+        ),
+        3.0,
+    ),
 }
