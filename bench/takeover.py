@@ -60,6 +60,7 @@ async def measure(options: argparse.Namespace) -> int:
             running_stack(options.source, options.workers, options.keep, told) as stack,
             new_account(stack.hub_url) as account,
         ):
+            await _until_symbols(account)
             agents = [
                 await account.post("/api/agents", {"symbol": s, "strategy_name": "breakout"})
                 for s in SYMBOLS
@@ -108,10 +109,11 @@ async def _one(stack: Stack, live: LiveTable, how: str) -> Takeover:
     began = await _redis_time(stack)
     os.kill(pid, signal.SIGSTOP if how == "stopped" else signal.SIGKILL)
     deadline = began + GIVEN_UP_S
-    while (wrote := await _first_write_of_another(stack, live, before, began)) is None:
-        if await _redis_time(stack) > deadline:
-            raise BenchError(f"nobody took the stream over within {GIVEN_UP_S:g} s")
-        await asyncio.sleep(POLL_S)
+    while await live.holder() in {"", before}:
+        await _pause_until(stack, deadline)
+    taken_at = await _redis_time(stack)
+    while (wrote := await _last_write(stack)) < taken_at:
+        await _pause_until(stack, deadline)
     after = await live.holder()
     if how == "stopped":
         os.kill(pid, signal.SIGCONT)
@@ -120,24 +122,35 @@ async def _one(stack: Stack, live: LiveTable, how: str) -> Takeover:
     return Takeover(how, wrote - began, heir_is_other=before not in {after, kept})
 
 
-async def _first_write_of_another(
-    stack: Stack, live: LiveTable, before: str, began: float
-) -> float | None:
-    """When the path got its first entry under another holder: writes ask for the lease, so an
-    entry after the lease was taken is the heir's.
+async def _pause_until(stack: Stack, deadline: float) -> None:
+    if await _redis_time(stack) > deadline:
+        raise BenchError(f"nobody took the stream over within {GIVEN_UP_S:g} s")
+    await asyncio.sleep(POLL_S)
+
+
+async def _last_write(stack: Stack) -> float:
+    """When the path got its newest entry. Writes ask for the lease, so one after the lease was
+    taken is the heir's; one before it may be of the old holder's own process of the exchange.
     """
-    holder = await live.holder()
-    if holder in {"", before}:
-        return None
     entries = await stack.redis.xrevrange(keys.market_path(), "+", "-", 1)
-    written = int(entries[0][0].partition(b"-")[0]) / 1000 if entries else 0.0
-    # Whatever the old holder wrote, it wrote before its lease of more than a second ran out.
-    return written if written > began + 0.5 else None
+    return int(entries[0][0].partition(b"-")[0]) / 1000 if entries else 0.0
 
 
 async def _redis_time(stack: Stack) -> float:
     seconds, micros = await stack.redis.time()
     return float(seconds) + float(micros) / 1e6
+
+
+async def _until_symbols(account: Account) -> None:
+    """Agents are made only of symbols that the source has said."""
+    for _ in range(int(GIVEN_UP_S / 0.1)):
+        try:
+            await account.get("/api/market/symbols")
+        except BenchError:
+            await asyncio.sleep(0.1)
+        else:
+            return
+    raise BenchError("the source does not say its symbols")
 
 
 async def _until_streaming(stack: Stack, live: LiveTable) -> None:
