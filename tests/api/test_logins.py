@@ -210,7 +210,8 @@ async def test_an_ended_login_closes_its_sockets_in_every_hub(settings: Settings
                 assert (await refresh(http, login.refresh_token)).status_code == 401
             began = time.perf_counter()
             assert [await closing_code(stream) for stream in (here, there)] == [4401, 4401]
-            assert time.perf_counter() - began < 1.0
+            # by the word of the other hub, not by the next look at the record
+            assert time.perf_counter() - began < api_logins.READ_EVERY_S / 2
             await (await others.ping())
             assert await closed_with(two, token) == 4401
         await wait_for(lambda: one.hub.logins.open_logins + two.hub.logins.open_logins == 0)
