@@ -11,6 +11,7 @@ from tests.simulation.real_side import RealSide
 from tests.simulation.search import find_fault, seen_as
 
 
+@pytest.mark.timeout(1_200)
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
 def test_a_planted_fault_is_found(side: RealSide, fault: Fault) -> None:
     known = recorded().get(fault.name)

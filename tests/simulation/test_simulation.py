@@ -11,7 +11,7 @@ from tests.simulation.run import run, shrunk
 from tests.simulation.schedule import Schedule, draw
 
 SEEDS = 500
-AT_ONCE = 10
+AT_ONCE = 5
 
 
 @pytest.mark.parametrize("first", range(0, SEEDS, AT_ONCE))

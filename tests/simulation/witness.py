@@ -200,6 +200,8 @@ class Witness:
             kept = cursor["version"] - 1  # recovery has raised it by one
             history.lost += after.head.skipped
             history.began = history.began or after.head.slot
+            # what a recovery has laid in slots that count as missed now went with them
+            history.laid = [each for each in history.laid if each[0] <= cursor["slot"]]
         else:
             kept = self._kept.get(shard, before.head.version)
             kept = max(kept, cursor["version"])
