@@ -1,7 +1,5 @@
 """What contradicts the record freezes its shard; what cannot be stored goes to quarantine."""
 
-from dataclasses import replace
-
 import msgspec
 import pytest
 
@@ -271,7 +269,7 @@ async def test_events_of_an_agent_that_does_not_hold_the_row_go_to_quarantine(
     world: World,
 ) -> None:
     agent = await world.agent()
-    stranger = Story(replace(agent, id=world.user))
+    stranger = Story(msgspec.structs.replace(agent, id=world.user))
     result = await store_events(world.db, [batch(agent.shard, 0, [stranger.created()])])
     assert result.shards[agent.shard].quarantined == 1
     (row,) = await shards.newest_rows(world.db, agent.shard)
