@@ -1,10 +1,10 @@
 """The hub's side of the agent endpoint: the field's words, numbers and errors."""
 
-from dataclasses import replace
 from typing import Any
 from uuid import uuid4
 
 import httpx
+import msgspec
 import pytest
 from starlette.applications import Starlette
 
@@ -83,7 +83,7 @@ def test_status_in_the_fields_words() -> None:
         None,
         None,
     )
-    stands = replace(agent(), wanted="stopped")
+    stands = msgspec.structs.replace(agent(), wanted="stopped")
     assert not endpoint_status(stands, agent_status(stands, None, None, sight(None))).running
 
 
