@@ -62,9 +62,13 @@ def worker(
     queues: Annotated[
         str, typer.Option(help="Which queues it serves, separated by commas.")
     ] = "tick,market,ledger,chores",
+    alive_file: Annotated[
+        str | None, typer.Option(help="A file that it touches while it turns, for health checks.")
+    ] = None,
 ) -> None:
     """Runs one worker in the foreground."""
-    _become("workers", "run", "--queues", queues)
+    watched = () if alive_file is None else ("--alive-file", alive_file)
+    _become("workers", "run", "--queues", queues, *watched)
 
 
 @app.command("migrate")

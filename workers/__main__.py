@@ -14,6 +14,7 @@ import sys
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from functools import partial
+from pathlib import Path
 
 import uvloop
 
@@ -34,6 +35,7 @@ from adapters.redis_client import AWAY, open_redis
 from adapters.redis_clock import RedisClock
 from adapters.settings import Settings, SettingsError, load_settings
 from adapters.shard_store import ShardStore
+from workers.alive import touch_while_alive
 from workers.anchors import AnchorKeeper
 from workers.archive_job import archive_rest
 from workers.context import PoolContext
@@ -82,7 +84,7 @@ async def open_pool(settings: Settings) -> AsyncIterator[PoolContext]:
         await queue_redis.aclose()
 
 
-async def run(settings: Settings, queues: Collection[str]) -> None:
+async def run(settings: Settings, queues: Collection[str], alive_file: Path | None) -> None:
     """Serves queues until SIGTERM or SIGINT."""
     async with open_pool(settings) as pool:
         process = WorkerProcess(pool, queues)
@@ -95,7 +97,19 @@ async def run(settings: Settings, queues: Collection[str]) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, process.stopping.set)
         logger.info("worker %s serves %s", pool.name, ", ".join(queues))
-        await process.run()
+        if alive_file is None:
+            await process.run()
+            return
+        try:
+            alive_file.touch()
+        except OSError as error:
+            raise SettingsError(f"--alive-file: {error}") from error
+        alive = asyncio.create_task(touch_while_alive(alive_file))
+        try:
+            await process.run()
+        finally:
+            alive.cancel()
+            await asyncio.gather(alive, return_exceptions=True)
 
 
 async def pause(settings: Settings) -> None:
@@ -123,6 +137,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m workers", description=__doc__)
     parser.add_argument("command", choices=("run", "pause"))
     parser.add_argument("--queues", default=",".join(QUEUES), help="which queues to serve")
+    parser.add_argument("--alive-file", type=Path, help="touched while the process turns")
     options = parser.parse_args(argv)
     queues = [name.strip() for name in options.queues.split(",") if name.strip()]
     unknown = [name for name in queues if name not in QUEUES]
@@ -135,7 +150,10 @@ def main(argv: list[str] | None = None) -> int:
     try:
         settings = load_settings(os.environ)
         configure_logging(settings)
-        uvloop.run(run(settings, queues) if options.command == "run" else pause(settings))
+        if options.command == "run":
+            uvloop.run(run(settings, queues, options.alive_file))
+        else:
+            uvloop.run(pause(settings))
     except (AdapterError, SettingsError, *AWAY) as error:
         print(f"artic worker: {error}", file=sys.stderr)
         return 1

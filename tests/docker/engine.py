@@ -162,3 +162,9 @@ def container(name: str) -> dict[str, Any] | None:
     assert shown.returncode == 0, shown.stderr
     found: list[dict[str, Any]] = json.loads(shown.stdout)
     return found[0]
+
+
+def is_healthy(name: str) -> bool:
+    """Whether the engine calls it healthy."""
+    found = container(name)
+    return found is not None and found["State"].get("Health", {}).get("Status") == "healthy"

@@ -6,7 +6,7 @@ from typing import Any
 
 import httpx
 
-from tests.docker.engine import eventually, inside
+from tests.docker.engine import eventually, inside, is_healthy
 from tests.docker.owners import create, ticking
 from tests.docker.partitions import served_by
 from tests.docker.project import Project
@@ -46,6 +46,9 @@ async def test_an_agent_ticks_and_answers_by_its_name(
 ) -> None:
     agent_id = await create(owner)
     await ticking(owner, agent_id)
+    for service in ("hub", "worker", "ledger"):
+        (name,) = project.containers(service)
+        await eventually(partial(is_healthy, name), f"the engine calls {service} healthy")
     status, answer = ask(project, f"artic-agent-{agent_id}:8000")
     assert status == 200
     assert answer["running"] is True and answer["symbol"] == "BTC/USDT"

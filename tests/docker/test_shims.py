@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from tests.agent_shim.lives import AGENT, live
-from tests.docker.engine import container, eventually, inside, run
+from tests.docker.engine import container, eventually, inside, is_healthy, run
 from tests.docker.owners import ANSWER_S, create, logged_in, ticking
 from tests.docker.project import OTHER_HUB, POOL_SECRET, SHIM_OWNER, Project
 
@@ -31,12 +31,6 @@ async def agent_of(owner: httpx.AsyncClient, agent_id: str) -> dict[str, Any]:
 async def has_status(owner: httpx.AsyncClient, agent_id: str, word: str) -> bool:
     """Whether its owner sees this status word."""
     return bool((await agent_of(owner, agent_id))["status"] == word)
-
-
-def is_healthy(name: str) -> bool:
-    """Whether the engine calls it healthy."""
-    found = container(name)
-    return found is not None and found["State"].get("Health", {}).get("Status") == "healthy"
 
 
 def address_of(name: str, network: str) -> str | None:
