@@ -1,9 +1,9 @@
-"""`python -m bench.all_at_once --hub URL`: all agents of one owner, started and stopped in a call.
+"""`python -m bench.all_at_once`: all agents of one owner, started and stopped in a call.
 
-Measured from outside, through a hub and workers at work: an account of its own makes its agents by
-POST /api/agents/bulk, then starts and stops all of them; the clock runs from the call to the moment
-at which the list of agents shows every one of them ticking, or standing. The exit code is 1 where
-starting or stopping took longer than the aim.
+Measured from outside, through a stack of its own or, with `--hub`, a pool at work: an account of
+its own makes its agents by POST /api/agents/bulk, then starts and stops all of them; the clock runs
+from the call to the moment at which the list of agents shows every one of them ticking, or
+standing. The exit code is 1 where starting or stopping took longer than the aim.
 """
 
 import argparse
@@ -16,6 +16,8 @@ from uuid import uuid4
 
 import httpx
 import msgspec
+
+from bench.stack import running_stack
 
 AIM_S = 2.0
 PATIENCE_S = 60.0
@@ -90,12 +92,19 @@ async def measure(hub_url: str, agents: int) -> dict[str, Any]:
         }
 
 
+async def _at_a_pool(hub_url: str | None, agents: int) -> dict[str, Any]:
+    if hub_url is not None:
+        return await measure(hub_url, agents)
+    async with running_stack() as stack:
+        return await measure(stack.hub_url, agents)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--hub", default="http://127.0.0.1:9000", help="of a pool at work")
+    parser.add_argument("--hub", help="of a pool at work, instead of a stack of its own")
     parser.add_argument("--agents", type=int, default=10_000)
     options = parser.parse_args()
-    found = asyncio.run(measure(options.hub, options.agents))
+    found = asyncio.run(_at_a_pool(options.hub, options.agents))
     print(json.dumps(found))
     late = [name for name in ("all_running_s", "all_stopped_s") if found[name] > AIM_S]
     if late:

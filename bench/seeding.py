@@ -66,8 +66,6 @@ class Fleet:
     interval: int = 1
     risk: Mapping[str, Any] = field(default_factory=lambda: RISK)
     per_owner: int = AGENTS_PER_OWNER
-    first_plan: int = 0
-    """Of those that plan_parts names; the first ones differ by their symbol."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +84,7 @@ async def seed(stack: Stack, fleet: Fleet, owner: UUID | None = None) -> float:
     owner: the user who gets them all; by default there is one for every hundred.
     """
     began = time.monotonic()
-    places = range(fleet.first_plan, fleet.first_plan + fleet.plans)
-    made = [await _intern(stack, place) for place in places]
+    made = [await _intern(stack, place) for place in range(fleet.plans)]
     owners = [owner or await _owner(stack) for _ in range(-(-fleet.agents // fleet.per_owner))]
     shards: set[int] = set()
     waiting = list(_new_agents(fleet, made, owners))
