@@ -29,7 +29,7 @@ run: $(VENV)/run.stamp ## start everything on this machine; Ctrl-C stops it
 	@exec $(BIN)/artic up $(ARGS)
 
 test: $(VENV)/dev.stamp ## the tests, without the slow ones and those that need Docker
-	@$(BIN)/pytest -n 2 -m "not slow and not docker" $(ARGS)
+	@$(BIN)/pytest -n 3 --dist worksteal -m "not slow and not docker" $(ARGS)
 
 test-again: $(VENV)/dev.stamp ## up to three tests that failed, once more and one after the other
 	@$(BIN)/python -m tests.second_look
