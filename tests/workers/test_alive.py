@@ -46,15 +46,7 @@ def test_who_looks_tells_young_from_old(tmp_path: Path, age_s: int, found: bool)
 def test_a_file_that_cannot_be_written_is_said(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for key, value in {
-        "ARTIC_DATABASE_URL": settings.database_url,
-        "ARTIC_REDIS_URL": settings.redis_url,
-        "ARTIC_JWT_SECRET": "jwt-" * 8,
-        "ARTIC_INTERNAL_SECRET": "internal-" * 4,
-        "ARTIC_MASTER_KEY": "A" * 43 + "=",
-        "ARTIC_PRICE_SOURCE": "simulated",
-        "ARTIC_ENV_FILE": "",
-    }.items():
+    for key, value in settings.environment().items():
         monkeypatch.setenv(key, value)
     assert main(["run", "--queues", "ledger", "--alive-file", "/nowhere/alive"]) == 1
     assert "--alive-file: [Errno 2]" in capsys.readouterr().err
@@ -62,16 +54,7 @@ def test_a_file_that_cannot_be_written_is_said(
 
 async def test_a_worker_that_runs_touches_it(tmp_path: Path, settings: Settings) -> None:
     file = tmp_path / "alive"
-    environment = {
-        "PATH": os.environ["PATH"],
-        "ARTIC_DATABASE_URL": settings.database_url,
-        "ARTIC_REDIS_URL": settings.redis_url,
-        "ARTIC_JWT_SECRET": "jwt-" * 8,
-        "ARTIC_INTERNAL_SECRET": "internal-" * 4,
-        "ARTIC_MASTER_KEY": "A" * 43 + "=",
-        "ARTIC_PRICE_SOURCE": "simulated",
-        "ARTIC_ENV_FILE": "",
-    }
+    environment = {"PATH": os.environ["PATH"], **settings.environment()}
     words = ["-m", "workers", "run", "--queues", "ledger", "--alive-file", str(file)]
     worker = await asyncio.create_subprocess_exec(sys.executable, *words, env=environment)
     try:
